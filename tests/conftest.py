@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of all tests: a host's paths in a temporary directory, and skips that name what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def require_root() -> None:
+    """Skip, naming the ability, where the test cannot be root."""
+    if os.geteuid() != 0:
+        pytest.skip("missing ability: root")
+
+
+def require_program(name: str) -> str:
+    """Return the path of a program of the host, or skip and name it."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"missing ability: the program {name}")
+    return path
+
+
+@pytest.fixture
+def root() -> None:
+    """The test runs as root."""
+    require_root()
+
+
+@pytest.fixture
+def program():
+    """Find a program of the host by name, or skip."""
+    return require_program
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """The paths of a host that is not this one."""
+    from _rocket.paths import Paths
+
+    return Paths(
+        data=str(tmp_path / "data"), run=str(tmp_path / "run"), local=str(tmp_path / "etc"), system=str(tmp_path / "usr")
+    )
