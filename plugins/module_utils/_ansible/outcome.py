@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Note that this module util is PRIVATE to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+"""How a module ends: with what the plan says, or with an error that an operator can act on."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._rocket.errors import RocketError
+from .._rocket.plan import Plan
+
+if t.TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def finish(module: AnsibleModule, plan: Plan, **results: t.Any) -> t.NoReturn:
+    """Exit with changed, diff and plan as `plan` has them, and with `results`."""
+    diff = {"diff": plan.to_diff()} if module._diff else {}  # pylint: disable=protected-access
+    module.exit_json(changed=plan.changed, plan=plan.to_json(), **diff, **results)
+
+
+def guarded(module: AnsibleModule, work: t.Callable[[AnsibleModule], t.NoReturn]) -> t.NoReturn:
+    """Do the work of a module; a RocketError fails the task with one line and, for machines, its parts."""
+    try:
+        work(module)
+    except RocketError as error:
+        module.fail_json(msg=str(error), error=error.to_json())

@@ -1,0 +1,120 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: fetch an image into the store of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image
+short_description: Fetch an App Container Image into the store of a host
+version_added: 1.0.0
+description:
+  - Finds the image by its name, checks who signed it, and stores it. Nothing is stored that is not trusted for its name.
+  - Names are URLs. The site of a name says by meta tags where its images are, no registry is needed.
+  - An image that is present needs no network.
+author:
+  - The appc.rocket contributors (@appc-rocket)
+requirements:
+  - cryptography
+  - requests
+extends_documentation_fragment:
+  - appc.rocket._attributes
+  - appc.rocket._attributes.group
+  - appc.rocket._host
+  - appc.rocket._host.insecure
+options:
+  name:
+    description:
+      - What to fetch. A name with version and labels such as C(example.com/shop/web:1.0.0,os=linux), a file, a URL, or, with
+        O(state=absent), an image ID.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) fetches the image when the store does not have it.
+      - V(latest) asks whether there is a newer one under the same name, by a conditional request.
+      - V(absent) removes it. An image that a pod needs is not removed.
+    type: str
+    choices: [present, latest, absent]
+    default: present
+  image_id:
+    description:
+      - The image ID that the fetched image must have, C(sha512-) and 128 hexadecimal digits.
+    type: str
+  ca_file:
+    description:
+      - File on the host with the certificate authorities to trust, in place of the host's own.
+    type: path
+  connect_to:
+    description:
+      - Where to connect to instead, as C(host:port:address:port). The certificate is still checked against the host of the name.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Fetch an image
+  appc.rocket.image:
+    name: example.com/shop/web:1.0.0
+
+- name: Fetch the newest version
+  appc.rocket.image:
+    name: example.com/shop/web
+    state: latest
+
+- name: Fetch from a mirror inside the building
+  appc.rocket.image:
+    name: example.com/shop/web:1.0.0
+    ca_file: /etc/ssl/mirror.pem
+    connect_to: example.com:443:192.0.2.10:8443
+"""
+
+RETURN = r"""
+image:
+  description: The image, as the store has it.
+  returned: when the image is in the store
+  type: dict
+  contains:
+    id:
+      description: The image ID.
+      type: str
+      returned: always
+    name:
+      description: Name in the image manifest.
+      type: str
+      returned: always
+    labels:
+      description: Labels in the image manifest.
+      type: dict
+      returned: always
+    verdict:
+      description: Why it may be in the store. Who signed it, or which option let it in.
+      type: dict
+      returned: always
+    size:
+      description: Size in bytes of the file as distributed.
+      type: int
+      returned: always
+plan:
+  description: What was done, or in check mode would be done.
+  returned: always
+  type: dict
+  contains:
+    changed:
+      description: Whether there is anything to do.
+      type: bool
+      returned: always
+    steps:
+      description: The steps in order, each with an action, a subject and a reason.
+      type: list
+      elements: dict
+      returned: always
+    drift:
+      description: What was observed to differ from what is wanted.
+      type: list
+      elements: str
+      returned: always
+"""

@@ -1,0 +1,89 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: install the rocket runtime on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: runtime
+short_description: Install the rocket runtime on a host
+version_added: 1.0.0
+description:
+  - Puts the code that this module came with on the host, so that pods outlive the Ansible run.
+  - The runtime is a directory named by the digest of its content, put in place by one rename. The C(rocket) command points at the
+    current one. Pods that run from an older one go on undisturbed.
+author:
+  - The appc.rocket contributors (@appc-rocket)
+extends_documentation_fragment:
+  - appc.rocket._attributes
+  - appc.rocket._attributes.group
+  - appc.rocket._host
+options:
+  state:
+    description:
+      - V(present) installs the runtime and makes it the current one. Older ones from which no pod runs are removed.
+      - V(absent) removes every installed runtime and the command. It fails while a pod runs.
+    type: str
+    choices: [present, absent]
+    default: present
+  libexec_dir:
+    description:
+      - Directory of the installed runtimes.
+      - Without it C(/usr/local/libexec/rocket), or C(/opt/rocket) where C(/usr) is read-only.
+    type: path
+  bin_dir:
+    description:
+      - Directory of the C(rocket) command.
+      - Without it C(/usr/local/bin), or C(/opt/bin) where C(/usr) is read-only.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Install the runtime
+  appc.rocket.runtime:
+
+- name: Remove the runtime
+  appc.rocket.runtime:
+    state: absent
+"""
+
+RETURN = r"""
+runtime:
+  description: The installed runtime.
+  returned: when O(state=present)
+  type: dict
+  contains:
+    digest:
+      description: SHA-512 of the runtime's files, which names its directory.
+      type: str
+      returned: always
+    command:
+      description: The C(rocket) command.
+      type: str
+      returned: always
+    version:
+      description: Version of the collection.
+      type: str
+      returned: always
+plan:
+  description: What was done, or in check mode would be done.
+  returned: always
+  type: dict
+  contains:
+    changed:
+      description: Whether there is anything to do.
+      type: bool
+      returned: always
+    steps:
+      description: The steps in order, each with an action, a subject and a reason.
+      type: list
+      elements: dict
+      returned: always
+    drift:
+      description: What was observed to differ from what is wanted.
+      type: list
+      elements: str
+      returned: always
+"""

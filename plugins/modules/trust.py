@@ -1,0 +1,104 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: trust a key for a prefix of image names."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: trust
+short_description: Trust a signing key for a prefix of image names
+version_added: 1.0.0
+description:
+  - An image is taken only when a key that is trusted for its name signed it. This module says which key may sign for which names.
+  - A prefix covers whole parts of a name. A key that is trusted for C(example.com/app) may sign C(example.com/app/web), not
+    C(example.com/app2).
+  - The key is pinned. Its full fingerprint has to be given and has to fit.
+author:
+  - The appc.rocket contributors (@appc-rocket)
+requirements:
+  - cryptography
+extends_documentation_fragment:
+  - appc.rocket._attributes
+  - appc.rocket._attributes.group
+  - appc.rocket._host
+options:
+  fingerprint:
+    description:
+      - The full fingerprint of the primary key, 40 hexadecimal digits. Spaces are left out, case does not matter.
+    type: str
+    required: true
+  key:
+    description:
+      - The ASCII-armored public key.
+      - Required when O(state=present) and the key is not there yet.
+    type: str
+  prefix:
+    description:
+      - The names that the key may sign, such as C(example.com/app).
+      - Exactly one of O(prefix) and O(root) is required.
+    type: str
+  root:
+    description:
+      - Trust the key for every name.
+      - Exactly one of O(prefix) and O(root) is required.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(present) trusts the key.
+      - V(absent) trusts it no longer. A key of the vendor's layer is masked by an empty file in the local one.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Let the shop's release key sign the shop's images
+  appc.rocket.trust:
+    prefix: example.com/shop
+    fingerprint: 9A3C 5F0E 8B1D 4C27 6E90  A1B2 C3D4 E5F6 0718 2930
+    key: "{{ lookup('ansible.builtin.file', 'shop.asc') }}"
+
+- name: Trust a key no longer
+  appc.rocket.trust:
+    prefix: example.com/shop
+    fingerprint: 9a3c5f0e8b1d4c276e90a1b2c3d4e5f607182930
+    state: absent
+"""
+
+RETURN = r"""
+key:
+  description: The key.
+  returned: always
+  type: dict
+  contains:
+    fingerprint:
+      description: Fingerprint of the primary key, lower case without spaces.
+      type: str
+      returned: always
+    prefix:
+      description: The names that it may sign, empty for every name.
+      type: str
+      returned: always
+plan:
+  description: What was done, or in check mode would be done.
+  returned: always
+  type: dict
+  contains:
+    changed:
+      description: Whether there is anything to do.
+      type: bool
+      returned: always
+    steps:
+      description: The steps in order, each with an action, a subject and a reason.
+      type: list
+      elements: dict
+      returned: always
+    drift:
+      description: What was observed to differ from what is wanted.
+      type: list
+      elements: str
+      returned: always
+"""
