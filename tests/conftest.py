@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
+
+TOP = Path(__file__).resolve().parent.parent
+set_hypothesis_home_dir(TOP / ".cache" / "hypothesis")
 
 
 def require_root() -> None:
@@ -41,6 +46,13 @@ def paths(tmp_path):
     """The paths of a host that is not this one."""
     from _rocket.paths import Paths
 
-    return Paths(
-        data=str(tmp_path / "data"), run=str(tmp_path / "run"), local=str(tmp_path / "etc"), system=str(tmp_path / "usr")
-    )
+    return Paths(data=str(tmp_path / "data"), run=str(tmp_path / "run"), local=str(tmp_path / "etc"), system=str(tmp_path / "usr"))
+
+
+@pytest.fixture(scope="session")
+def collections(tmp_path_factory) -> str:
+    """A value for ANSIBLE_COLLECTIONS_PATH: this checkout as the collection appc.rocket."""
+    place = tmp_path_factory.mktemp("collections")
+    (place / "ansible_collections" / "appc").mkdir(parents=True)
+    (place / "ansible_collections" / "appc" / "rocket").symlink_to(TOP, target_is_directory=True)
+    return str(place)

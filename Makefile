@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help setup packages test lint unit integration sanity build bench demo demo-clean clean
+
+# Debian's own, because ansible-test wants a real executable and the shims of version managers are none.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-4] /usr/bin/python3) python3)
+VENV := .venv
+GATES := $(VENV)/bin/python tests/tools/gates.py
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+help: ## name the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: packages $(VENV)/installed ## install what the tests need: Debian packages (as root) and .venv
+
+packages:
+	@tests/tools/install_packages tests/requirements-apt.txt
+
+$(VENV)/installed: tests/requirements.txt tests/requirements-unit.txt | packages
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -qq -r tests/requirements.txt
+	@touch $@
+
+test: setup ## run every gate; the last line counts the tests
+	@$(GATES)
+
+lint: setup ## style, types, documentation, licences
+	@$(GATES) lint
+
+unit: setup ## unit tests and imports on the Pythons of this machine
+	@$(GATES) unit
+
+integration: setup ## tests that start real pods; as root
+	@$(GATES) integration
+
+sanity: setup ## ansible-test sanity
+	@$(GATES) sanity
+
+build: ## build/rocket, the command as one executable file
+	@mkdir -p build
+	@PYTHONPATH=plugins/module_utils $(PYTHON) -c 'from _rocket.host.zipapp import build; build("build/rocket")'
+
+bench: build ## measure rocket beside crun, runc and podman; as root
+	@$(PYTHON) tests/bench/launch.py
+
+demo: ## deploy, update, break and roll back on this machine; as root
+	@bash demo/run
+
+demo-clean: ## remove what the demo left
+	@bash demo/clean
+
+clean: ## remove what was built, and the caches; .venv stays
+	@rm -rf build .cache .ansible tests/output .mypy_cache .ruff_cache .pytest_cache .hypothesis
