@@ -54,7 +54,7 @@ class ImageManifest(Record):
     """What an App Container Image says about itself.
 
     Attributes:
-        labels: as listed; ``dict(manifest.labels)`` gives a mapping.
+        labels: as listed; `label` looks one up.
         app: None where the image only carries files.
         path_whitelist: absolute, normalised, without repetitions; empty means that every file is kept.
         ac_version: as the manifest has it.

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from ..errors import SpecError
 from ..record import Record, replace
-from .addresses import Address, parse_address
-from .app import App, Port, read_port
+from .app import App, Port
+from .exposed_port import ExposedPort, check_overlap, read_exposed_ports
 from .identifier import check_ac_identifier, check_ac_name, check_image_id
 from .image_manifest import ImageManifest, check_kind
 from .isolators import Isolator, read_isolators
@@ -91,25 +91,6 @@ class RuntimeApp(Record):
         return value
 
 
-class ExposedPort(Record):
-    """A port of the host that leads to a port of the pod (P12); an empty `host_ip` means every address."""
-
-    name: str
-    host_port: int
-    host_ip: str = ""
-    pod_port: Port | None = None
-    rest: tuple[tuple[str, Any], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object."""
-        value = thaw(self.rest, name=self.name, hostPort=self.host_port)
-        if self.host_ip:
-            value["hostIP"] = self.host_ip
-        if self.pod_port is not None:
-            value["podPort"] = self.pod_port.to_json()
-        return value
-
-
 class PodManifest(Record):
     """Apps that run together, and what they share.
 
@@ -150,7 +131,7 @@ class PodManifest(Record):
             volumes=volumes,
             isolators=read_isolators(node.optional("isolators"), "pod"),
             annotations=read_annotations(node.optional("annotations")),
-            ports=_ports(node.optional("ports")),
+            ports=read_exposed_ports(node.optional("ports")),
             user_annotations=read_user_values(node.optional("userAnnotations")),
             user_labels=read_user_values(node.optional("userLabels")),
             ac_version=version,
@@ -224,46 +205,6 @@ def _image(node: Node, template: bool) -> RuntimeImage:
     return replace(image, rest=node.rest())
 
 
-def _ports(node: Node | None) -> tuple[ExposedPort, ...]:
-    if node is None:
-        return ()
-    nodes = node.items("P12")
-    ports = tuple(_port(item) for item in nodes)
-    unique(nodes, [port.name for port in ports], "P12")
-    _check_overlap([(port, port.pod_port) for port in ports], [item.path for item in nodes])
-    return ports
-
-
-def _port(node: Node) -> ExposedPort:
-    name, pod_port, address = node.required("name", "P12"), node.optional("podPort", "P12"), node.optional("hostIP", "P12")
-    if address is not None:
-        parse_address(address)
-    port = ExposedPort(
-        name=check_ac_name(name.value, name.path),
-        host_port=node.required("hostPort", "P12").integer(1, 65535, "P12"),
-        host_ip="" if address is None else address.text(),
-        pod_port=None if pod_port is None else read_port(pod_port),
-    )
-    return replace(port, rest=node.rest())
-
-
-def _check_overlap(ports: list[tuple[ExposedPort, Port | None]], paths: list[str]) -> None:
-    """Refuse ranges above 65535, and two that meet; a port whose target is not known yet meets none."""
-    taken: list[tuple[Address, str, int, int, str]] = []
-    for (port, target), path in zip(ports, paths):
-        first, last = port.host_port, port.host_port + (target.count if target else 1) - 1
-        where = join(path, "hostPort")
-        if last > 65535:
-            raise SpecError(f"{last - first + 1} ports from here end at {last}, above 65535", path=where, value=first, rule="P12")
-        address = parse_address(Node(port.host_ip or None, join(path, "hostIP")))
-        protocol = target.protocol if target else ""
-        for other, other_protocol, other_first, other_last, other_path in taken:
-            same_protocol = protocol != "" and protocol == other_protocol
-            if same_protocol and address.meets(other) and first <= other_last and other_first <= last:
-                raise SpecError(f"is taken by {other_path} already", path=where, value=first, rule="P12")
-        taken.append((address, protocol, first, last, path))
-
-
 def _check_exposed(manifest: PodManifest, apps: dict[str, App], path: str) -> None:
     """P12, P13: each exposed port leads to exactly one port of the apps; the ranges fit and do not meet."""
     targets: list[tuple[ExposedPort, Port | None]] = []
@@ -271,12 +212,16 @@ def _check_exposed(manifest: PodManifest, apps: dict[str, App], path: str) -> No
     for exposed, where in zip(manifest.ports, paths):
         found = [(app.name, port) for app in manifest.apps for port in _effective(app, apps).ports if port.name == exposed.name]
         if exposed.pod_port is None and len(found) != 1:
-            owners = (
-                f"the apps {', '.join(name for name, _ in found)} have a port of this name" if found else "no app has a port of this name"
+            who = f"the apps {', '.join(name for name, _ in found)} have" if found else "no app has"
+            raise SpecError(
+                f"{who} a port of this name",
+                path=join(where, "name"),
+                value=exposed.name,
+                rule="P12",
+                hint="name a port of exactly one app",
             )
-            raise SpecError(owners, path=join(where, "name"), value=exposed.name, rule="P12", hint="name a port of exactly one app")
         targets.append((exposed, exposed.pod_port or found[0][1]))
-    _check_overlap(targets, paths)
+    check_overlap(targets, paths)
 
 
 def _effective(app: RuntimeApp, apps: dict[str, App]) -> App:
@@ -293,8 +238,8 @@ def check_reified(manifest: PodManifest, apps: dict[str, App] | None = None, pat
         path: JSON path of the manifest, for messages.
 
     Raises:
-        SpecError: what from_json raises; P3 no app to run or a mountPoint that is not covered by exactly one mount; P5 an image without ID; P12 a
-            port that not exactly one app has, a range that does not fit, two that meet.
+        SpecError: what from_json raises; P3 no app to run, or a mountPoint without a mount (two on one path are P16); P5 an
+            image without ID; P12 a port that not exactly one app has, a range that does not fit, two that meet.
     """
     given = apps or {}
     PodManifest.from_json(manifest.to_json(), path, template=True)
@@ -319,7 +264,7 @@ def check_image(app: RuntimeApp, manifest: ImageManifest, path: str) -> None:
     """
     if app.image.name and app.image.name != manifest.name:
         raise SpecError(f"the image is called {manifest.name}", path=f"{path}.image.name", value=app.image.name, rule="P5")
-    given = dict(manifest.labels)
+    given = {label.name: label.value for label in manifest.labels}
     for index, label in enumerate(app.image.labels):
         if given.get(label.name) != label.value:
             shown = f"{label.name} {given[label.name]}" if label.name in given else f"no label {label.name}"
