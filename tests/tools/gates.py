@@ -18,8 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import steps
 
@@ -134,7 +134,7 @@ def run_all(chosen: list[steps.Step], jobs: int) -> list[Outcome]:
                 outcomes.append(outcome)
                 _tell(outcome)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
+    threads = [threading.Thread(target=work, daemon=True) for _number in range(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:

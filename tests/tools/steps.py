@@ -58,6 +58,7 @@ def environment() -> dict[str, str]:
         "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_DEVEL_WARNING": "false",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_QUIET": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         "PYTHONDONTWRITEBYTECODE": "1",
         # Colour codes have no place in a log.
@@ -141,7 +142,7 @@ def all_steps() -> list[Step]:
     sanity = ("ansible-test", "sanity", "--venv", "--python", OWN, "--color", "no")
     galaxy = ("ansible-galaxy", "collection", "build", "--force", "--output-path", str(BUILD / "galaxy"))
     documents = ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", ".")
-    shellcheck = ("shellcheck", "--norc", *_scripts())
+    shellcheck = ("shellcheck", "--norc", "--external-sources", "--source-path=SCRIPTDIR", "--severity=warning", *_scripts())
     return [
         Step("sanity", "sanity", (sanity,), directory=COPY),
         _integration(),
@@ -149,9 +150,9 @@ def all_steps() -> list[Step]:
         Step("ansible-lint", "lint", (("ansible-lint", "--offline", "--profile", "production", "--strict"),), directory=COPY),
         Step("mypy", "lint", (("mypy",),)),
         Step("docs", "lint", (documents,), directory=COPY),
-        Step("ruff", "lint", (("ruff", "check", "--quiet", "."),)),
-        Step("format", "lint", (("ruff", "format", "--check", "--quiet", "."),)),
-        Step("reuse", "lint", (("reuse", "lint", "--quiet"), ("reuse", "lint", "--lines")), directory=COPY),
+        Step("ruff", "lint", (("ruff", "check", "--quiet", "--output-format", "concise", "."),)),
+        Step("format", "lint", (("ruff", "format", "--check", "--output-format", "concise", "."),)),
+        Step("reuse", "lint", (("reuse", "lint", "--lines"),), directory=COPY),
         Step("changelog", "lint", (("antsibull-changelog", "lint"),), directory=COPY),
         Step("shellcheck", "lint", (shellcheck,), skip="" if shutil.which("shellcheck") else "missing ability: the program shellcheck"),
         Step("galaxy", "lint", (galaxy,), directory=COPY),

@@ -148,7 +148,7 @@ def literal_imports(source: Source) -> Iterator[str]:
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call):
             name = _called(node)
-            if name in ("__import__", "entry_points", "exec", "eval") or name.split(".")[-1] == "import_module":
+            if name in ("__import__", "entry_points", "exec", "eval") or name.endswith("import_module"):
                 yield f"{source.path}:{node.lineno}: {name} hides an import; write it literally"
     for item in imports(source):
         if item.module.split(".")[0] == "importlib" and not item.for_types:

@@ -29,6 +29,10 @@ PACKAGE_HOSTS = [
         ("crates", "io"),
     )
 ]
+# REUSE-IgnoreStart: what follows looks like a header, and is the search for one.
+HOLDER = "SPDX-FileCopyrightText: The appc.rocket contributors"
+LICENCE = re.compile(r"SPDX-License-Identifier: (\S+)")
+# REUSE-IgnoreEnd
 MACHINE_PATH = re.compile(r"(?<![\w)}\]/.*$-])/(?:work|root|home)/(?=[\w.])")
 HEADED = (".py", ".yml", ".yaml", ".toml", ".sh", ".j2")
 
@@ -38,8 +42,8 @@ def licence_header(path: str, text: str) -> Iterator[str]:
     first = "\n".join(text.splitlines()[:12])
     if not (path.endswith(HEADED) or text.startswith("#!") or path == "Makefile") or not text.strip():
         return
-    licence = re.search(r"SPDX-License-Identifier: (\S+)", first)
-    if "SPDX-FileCopyrightText: The appc.rocket contributors" not in first or licence is None:
+    licence = LICENCE.search(first)
+    if HOLDER not in first or licence is None:
         yield f"{path}:1: the two SPDX lines are missing"
         return
     if path.endswith(".py") and path.startswith("plugins/"):
