@@ -1,0 +1,173 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Programs of the host: started by fork and exec, without a shell, with a clean environment, a time limit and bounded output.
+
+Not handled here: terminals, standard input (it is /dev/null), programs that outlive the call.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import HostError, printable
+from ..record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+SEARCHED = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+ENVIRONMENT = {"PATH": ":".join(SEARCHED), "LC_ALL": "C", "HOME": "/", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
+OUTPUT_LIMIT = 1 << 20
+
+
+class Outcome(Record):
+    """How a program ended.
+
+    Attributes:
+        status: its exit status; 128 + n when signal n ended it.
+        output: standard output, undecodable bytes escaped.
+        errors: standard error, likewise.
+    """
+
+    status: int
+    output: str
+    errors: str
+
+    def reason(self) -> str:
+        """Return its last line of standard error (or output) for a message, escaped."""
+        lines = (self.errors or self.output).strip().splitlines()
+        return printable(lines[-1], 300) if lines else f"exit status {self.status}"
+
+
+def find_program(name: str) -> str:
+    """Return the path of a program in the system's own directories; ``PATH`` of the caller does not count.
+
+    Raises:
+        HostError: not there.
+    """
+    if os.path.isabs(name):
+        return name
+    for directory in SEARCHED:
+        path = f"{directory}/{name}"
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise HostError(f"the program {name} is not on this host", where=":".join(SEARCHED), hint=f"install {name}")
+
+
+def run(argv: Sequence[str], *, seconds: float = 60) -> Outcome:
+    """Run a program of the host to its end and return how it ended; a status other than 0 is no error here.
+
+    Args:
+        argv: the program, by name or absolute path, and its arguments.
+        seconds: time limit; then it and all of its process group are killed.
+
+    Raises:
+        HostError: not there, not executable, over the time limit, or more than 1 MiB of output.
+    """
+    path = find_program(argv[0])
+    output = os.pipe()
+    errors = os.pipe()
+    failure = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _become(path, argv, output[1], errors[1], failure[1])
+    for end in (output[1], errors[1], failure[1]):
+        os.close(end)
+    try:
+        texts = _collect(child, path, (output[0], errors[0], failure[0]), seconds)
+    finally:
+        for end in (output[0], errors[0], failure[0]):
+            os.close(end)
+    status = _status(child)
+    if texts[2]:
+        raise HostError(f"cannot be executed: {os.strerror(int(texts[2]))}", where=path)
+    return Outcome(status=status, output=_text(texts[0]), errors=_text(texts[1]))
+
+
+def _become(path: str, argv: Sequence[str], output: int, errors: int, failure: int) -> NoReturn:
+    code = 0
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        # Above the standard three first: a caller that closed one of them got a pipe with its number.
+        ends = [_above(end) for end in (null, output, errors, failure)]
+        for number in (0, 1, 2):
+            os.dup2(ends[number], number)
+        failure = ends[3]
+        _close_all_but(failure)
+        _default_signals()
+        os.chdir("/")
+        os.execve(path, [os.path.basename(argv[0]), *argv[1:]], ENVIRONMENT)
+    except OSError as error:
+        code = error.errno or 1
+    finally:
+        os.write(failure, str(code or 1).encode())
+        os._exit(127)
+
+
+def _above(number: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10)
+
+
+def _close_all_but(kept: int) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the one that listed the directory
+
+
+def _default_signals() -> None:
+    import signal
+
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _collect(child: int, path: str, ends: tuple[int, ...], seconds: float) -> list[bytes]:
+    import select
+    import time
+
+    deadline = time.monotonic() + seconds
+    poll = select.poll()
+    texts = dict.fromkeys(ends, b"")
+    for end in ends:
+        poll.register(end, select.POLLIN)
+    waiting = set(ends)
+    while waiting:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            _kill(child)
+            raise HostError(f"did not end within {seconds:g} s and was killed", where=path, hint="run it by hand to see what it waits for")
+        for end, _event in poll.poll(left * 1000):
+            data = os.read(end, 65536)
+            texts[end] += data
+            if not data:
+                poll.unregister(end)
+                waiting.remove(end)
+            elif len(texts[end]) > OUTPUT_LIMIT:
+                _kill(child)
+                raise HostError("wrote more than 1 MiB and was killed", where=path)
+    return [texts[end] for end in ends]
+
+
+def _kill(child: int) -> None:
+    try:
+        os.killpg(child, 9)
+    except ProcessLookupError:
+        os.kill(child, 9)  # not yet the leader of its group
+    os.waitpid(child, 0)
+
+
+def _status(child: int) -> int:
+    status = os.waitpid(child, 0)[1]
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: F401
+"""Every file of the package, each as a literal import, and their source text.
+
+AnsiballZ ships what it sees imported: these imports carry the whole runtime to a host. The list of files is read from the
+imports themselves, so that what is shipped and what is installed cannot differ. ``tests/unit/host/test_host_contents.py``
+keeps it complete against the directory.
+"""
+
+from __future__ import annotations
+
+from ..errors import HostError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Iterator
+
+PACKAGE = __name__.rpartition(".host.")[0]
+
+
+def names() -> list[str]:
+    """Return every file of the package, relative to it, sorted: ``cli/main.py``.
+
+    Raises:
+        HostError: this file's own source cannot be read.
+    """
+    import ast
+
+    found = {"__init__.py"}
+    tree = ast.parse(_read("host/contents.py"))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("_carry_"):
+            found.update(_imported(node))
+    return sorted(found)
+
+
+def _imported(function: ast.FunctionDef) -> Iterator[str]:
+    import ast
+
+    for node in ast.walk(function):
+        if isinstance(node, ast.ImportFrom):
+            parts = node.module.split(".") if node.module else []
+            directory = "".join(f"{part}/" for part in (["host", *parts] if node.level == 1 else parts))
+            if directory:
+                yield f"{directory}__init__.py"
+            yield from (f"{directory}{alias.name}.py" for alias in node.names)
+
+
+def sources() -> dict[str, bytes]:
+    """Return the source of every file by its name: from a checkout, an installed runtime or a module's zip.
+
+    Raises:
+        HostError: one cannot be read; a runtime with a hole is never made.
+    """
+    return {name: _read(name) for name in names()}
+
+
+def _read(name: str) -> bytes:
+    import pkgutil
+
+    try:
+        data = pkgutil.get_data(PACKAGE, name)
+    except OSError as error:
+        raise HostError(f"the package lacks a file of its own ({error.strerror})", where=name, hint="take a whole copy of it") from error
+    if data is None:
+        raise HostError("the source of the package cannot be read from where it was loaded", where=name)
+    return data
+
+
+# Never called: what these functions import is shipped.
+
+
+def _carry_base() -> None:
+    from .. import errors, paths, plan, record
+
+
+def _carry_cli() -> None:
+    from ..cli import context, declare, fetch, main, options, output, packages, pod_line, pod_options, trust, version
+
+
+def _carry_fetch() -> None:
+    from ..fetch import addresses, options
+
+
+def _carry_fetch_transports() -> None:
+    from ..fetch.transports import base, file, registry
+
+
+def _carry_host() -> None:
+    from . import collect, command, contents, entry, install, systemd, zipapp
+
+
+def _carry_image() -> None:
+    from ..image import check, compression, layout, limits, pax, stream, tar
+
+
+def _carry_run() -> None:
+    from ..run import declaration, declared_isolators, isolation, launch_record, names, pod_directory, prepare, process, reify, template
+
+
+def _carry_run_linux() -> None:
+    from ..run.linux import capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, volumes
+
+
+def _carry_spec() -> None:
+    from ..spec import (
+        addresses,
+        app,
+        canonical,
+        exposed_port,
+        identifier,
+        image_manifest,
+        image_name,
+        isolator_values,
+        isolators,
+        pod_manifest,
+        quantity,
+        reading,
+        values,
+        volume,
+    )
+
+
+def _carry_store() -> None:
+    from ..store import collect, files, locks, publish, record, render, staging, store, verdict
+
+
+def _carry_trust() -> None:
+    from ..trust import describe, key_file, keyring, layout, standing, usability, verify
+
+
+def _carry_trust_openpgp() -> None:
+    from ..trust.openpgp import armor, certificate, key, mathematics, packets, signature, subkey

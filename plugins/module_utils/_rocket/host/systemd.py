@@ -1,0 +1,232 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Named pods as systemd units: ``rocket-<name>.service``.
+
+The text of a unit is a pure function of the pod's name, the host's directories and a number: nothing that a manifest says can
+reach it (L20). What is to run is looked up by name when the unit starts.
+
+Not handled here: limits (the pod's cgroups are delegated), user managers, timers.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import HostError, PodError
+from ..paths import Paths
+from ..spec.identifier import check_ac_name
+from . import install
+from .command import Outcome, run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+UNITS = "/etc/systemd/system"
+START_SECONDS = 120
+STOP_SECONDS = 60
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+
+_TEXT = """# Written by rocket and written again when it differs: put your own settings into
+# {unit}.d/*.conf
+[Unit]
+Description=rocket pod {name}
+Wants=network-online.target
+After=network-online.target
+# A pod that cannot start is tried again by who started it, not in a loop.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command} run-prepared {name}
+# SIGTERM reaches the supervisor alone, which stops the apps in order; what is left after the time is killed.
+KillMode=mixed
+TimeoutStartSec={start}
+TimeoutStopSec={stop}
+# The supervisor makes and removes the cgroups of the pod.
+Delegate=yes
+SyslogIdentifier=rocket-{name}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def unit_name(name: str) -> str:
+    """Return the unit of a pod.
+
+    Args:
+        name: the pod's name or UUID, an AC name (T2).
+
+    Raises:
+        SpecError: something else; no other text may become part of a path or unit (L19).
+    """
+    return f"rocket-{check_ac_name(name, 'name')}.service"
+
+
+def unit_text(name: str, launcher: str, options: Sequence[str] = (), stop_seconds: int = STOP_SECONDS) -> str:
+    """Return the unit of a pod as text.
+
+    Args:
+        name: the pod's name or UUID.
+        launcher: absolute path of the installed ``rocket``, through ``current``.
+        options: global options of the command.
+        stop_seconds: how long stopping may take; over the pod's own stop timeout.
+
+    Raises:
+        SpecError: `name` is no AC name.
+        HostError: the launcher or an option holds a character that has a meaning to systemd.
+    """
+    unit = unit_name(name)
+    for word in (launcher, *options):
+        if not set(word) <= _PLAIN | {"="}:
+            raise HostError("has a character that cannot be in a unit", where=word, hint="use letters, digits and / . _ - alone")
+    if not launcher.startswith("/"):
+        raise HostError("a unit needs an absolute path", where=launcher)
+    command = " ".join((launcher, *options))
+    return _TEXT.format(unit=unit, name=name, command=command, start=START_SECONDS, stop=int(stop_seconds))
+
+
+def global_options(paths: Paths) -> tuple[str, ...]:
+    """Return the global options that lead the command to `paths`; none for the host's usual ones."""
+    usual = Paths()
+    pairs = (
+        ("--dir", paths.data, usual.data),
+        ("--local-config", paths.local, usual.local),
+        ("--system-config", paths.system, usual.system),
+    )
+    return tuple(f"{option}={given}" for option, given, default in pairs if given != default)
+
+
+class SystemdStarter:
+    """Starts and stops named pods by their units.
+
+    Args:
+        paths: of the host; written into the unit where they are not the usual ones.
+        root: where the runtime is installed; the host's default where empty.
+        units: the directory of units.
+        stop_seconds: how long the pod of that name may take to stop.
+        program: runs a program of the host; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        root: str = "",
+        units: str = UNITS,
+        stop_seconds: Callable[[str], int] = lambda _name: STOP_SECONDS,
+        program: Callable[..., Outcome] = run,
+    ) -> None:
+        self.paths = paths
+        self.launcher = f"{root or install.default_places()[0]}/current/rocket"
+        self.units = units
+        self._stop_seconds = stop_seconds
+        self._program = program
+
+    def text(self, name: str) -> str:
+        """Return the unit as it should be."""
+        return unit_text(name, self.launcher, global_options(self.paths), self._stop_seconds(name))
+
+    def is_current(self, name: str) -> bool:
+        """Return whether the unit on disk is what it should be."""
+        try:
+            with open(f"{self.units}/{unit_name(name)}", encoding="utf-8", errors="replace") as source:
+                return source.read() == self.text(name)
+        except FileNotFoundError:
+            return False
+
+    def write(self, name: str) -> bool:
+        """Write the unit where it differs, and have systemd read it; return whether it did.
+
+        Raises:
+            HostError, StoreError: the runtime is not installed, the directory cannot be written, systemd refuses.
+        """
+        from ..store.files import write_atomic
+
+        if self.is_current(name):
+            return False
+        if not os.path.exists(self.launcher):
+            raise HostError("the runtime is not installed", where=self.launcher, hint="install it: appc.rocket.runtime does")
+        write_atomic(f"{self.units}/{unit_name(name)}", self.text(name).encode(), 0o644)
+        self._systemctl("daemon-reload")
+        return True
+
+    def start(self, name: str) -> None:
+        """Write the unit, start it and return when the pod's apps run.
+
+        Raises:
+            PodError: it did not start; the last line of its journal is in the message.
+        """
+        self.write(name)
+        outcome = self._program(["systemctl", "start", "--", unit_name(name)], seconds=START_SECONDS + 30)
+        if outcome.status:
+            raise PodError(
+                f"did not start: {self._last_words(name) or outcome.reason()}", where=name, hint=f"see journalctl -u {unit_name(name)}"
+            )
+
+    def stop(self, name: str) -> None:
+        """Stop the unit and return when nothing of it is left; one that is not loaded is stopped.
+
+        Raises:
+            PodError: systemd could not stop it.
+        """
+        outcome = self._program(["systemctl", "stop", "--", unit_name(name)], seconds=self._stop_seconds(name) + 30)
+        if outcome.status and outcome.status != 5:  # 5: not loaded
+            raise PodError(f"did not stop: {outcome.reason()}", where=name, hint=f"see journalctl -u {unit_name(name)}")
+
+    def enable(self, name: str) -> None:
+        """Have the pod started at boot.
+
+        Raises:
+            HostError: systemd refuses.
+        """
+        self.write(name)
+        self._systemctl("enable", "--", unit_name(name))
+
+    def disable(self, name: str) -> None:
+        """Have the pod not started at boot; no error where it never was.
+
+        Raises:
+            HostError: systemd refuses.
+        """
+        if os.path.exists(f"{self.units}/{unit_name(name)}"):
+            self._systemctl("disable", "--", unit_name(name))
+
+    def is_active(self, name: str) -> bool:
+        """Return whether systemd has the unit running, starting or stopping."""
+        outcome = self._program(["systemctl", "show", "--property=ActiveState", "--value", "--", unit_name(name)])
+        return outcome.output.strip() in ("active", "activating", "deactivating", "reloading")
+
+    def forget(self, name: str) -> None:
+        """Stop the pod and leave no trace of its unit.
+
+        Raises:
+            PodError, HostError: systemd refuses.
+        """
+        path = f"{self.units}/{unit_name(name)}"
+        self.stop(name)
+        self.disable(name)
+        if os.path.exists(path):
+            os.unlink(path)
+            self._systemctl("daemon-reload")
+        # A unit that failed stays in systemd's memory until it is told.
+        self._program(["systemctl", "reset-failed", "--", unit_name(name)])
+
+    def _systemctl(self, *words: str) -> None:
+        outcome = self._program(["systemctl", *words])
+        if outcome.status:
+            raise HostError(f"systemctl {words[0]}: {outcome.reason()}", where=words[-1])
+
+    def _last_words(self, name: str) -> str:
+        try:
+            outcome = self._program(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=20", f"--unit={unit_name(name)}"])
+        except HostError:
+            return ""  # no journalctl on this host: the hint names the unit
+        said = [line for line in outcome.output.splitlines() if line.startswith("rocket: ")]
+        return said[-1][len("rocket: ") :] if said else ""
+
+
+def is_running() -> bool:
+    """Return whether systemd is the init of this host."""
+    return os.path.isdir("/run/systemd/system")

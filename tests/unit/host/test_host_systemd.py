@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Units are a pure function of the name; nothing else can reach them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from _rocket.errors import HostError, PodError, SpecError
+from _rocket.host import command, systemd
+from _rocket.paths import Paths
+
+LAUNCHER = "/usr/local/libexec/rocket/current/rocket"
+
+HOSTILE = [
+    "",
+    "..",
+    "a/b",
+    "../../etc/passwd",
+    "a\0b",
+    "%i",
+    "a%h",
+    "a\nExecStart=/bin/sh",
+    "a\x1b[2J",
+    "a b",
+    "a;b",
+    "a$b",
+    "a'b",
+    'a"b',
+    "a\\x2d",
+    "-a",
+    "a-",
+    "A",
+    "a@b",
+    "a" * 300,
+    "\u202ea",
+]
+
+
+class Program:
+    """systemctl and journalctl of no host: remembers the calls, answers what it was told."""
+
+    def __init__(self, **answers):
+        self.calls = []
+        self.answers = answers
+
+    def __call__(self, argv, seconds=60):
+        self.calls.append(" ".join(argv))
+        status, output, errors = self.answers.get(argv[1].lstrip("-").replace("-", "_"), (0, "", ""))
+        return command.Outcome(status, output, errors)
+
+
+@pytest.fixture
+def starter(tmp_path):
+    root = tmp_path / "libexec"
+    (root / "current").mkdir(parents=True)
+    (root / "current" / "rocket").write_text("")
+    (tmp_path / "units").mkdir()
+
+    def make(**answers):
+        return systemd.SystemdStarter(Paths(), root=str(root), units=str(tmp_path / "units"), program=Program(**answers))
+
+    return make
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_is_none_never_becomes_a_unit(name, starter):
+    """L19, L20: a naive f-string makes a unit with a second ExecStart, or a path outside the directory."""
+    for call in (systemd.unit_name, lambda n: systemd.unit_text(n, LAUNCHER), starter().start, starter().stop, starter().forget):
+        with pytest.raises(SpecError):
+            call(name)
+    made = starter()
+    assert made._program.calls == [] and os.listdir(made.units) == []
+
+
+@pytest.mark.parametrize("word", ["/a b", "/a%h", "/a\nExecStart=/x", "relative", "/a;b", "/a$b"])
+def test_directories_with_a_meaning_to_systemd_are_refused(word):
+    with pytest.raises(HostError):
+        systemd.unit_text("shop", word)
+
+
+def test_the_text_is_a_pure_function_and_starts_one_command():
+    text = systemd.unit_text("shop", LAUNCHER)
+    assert text == systemd.unit_text("shop", LAUNCHER)
+    starts = [line for line in text.splitlines() if line.startswith("Exec")]
+    assert starts == [f"ExecStart={LAUNCHER} run-prepared shop"]
+
+
+def test_other_directories_of_the_host_reach_the_command():
+    options = systemd.global_options(Paths(data="/srv/rocket", local="/etc/other"))
+    assert options == ("--dir=/srv/rocket", "--local-config=/etc/other")
+    assert f"{LAUNCHER} --dir=/srv/rocket --local-config=/etc/other run-prepared shop" in systemd.unit_text("shop", LAUNCHER, options)
+    assert systemd.global_options(Paths()) == ()
+
+
+def test_systemd_itself_finds_nothing_wrong(program, tmp_path):
+    verify = program("systemd-analyze")
+    launcher = tmp_path / "rocket"
+    launcher.write_text("")
+    launcher.chmod(0o755)
+    if set(str(launcher)) - systemd._PLAIN:
+        pytest.skip("missing ability: a temporary directory with a plain name")
+    path = tmp_path / "rocket-shop.service"
+    path.write_text(systemd.unit_text("shop", str(launcher)))
+    outcome = command.run([verify, "verify", "--man=no", str(path)])
+    said = [line for line in (outcome.output + outcome.errors).splitlines() if "rocket-shop" in line]
+    assert said == []
+    path.write_text(systemd.unit_text("shop", str(launcher)).replace("KillMode=mixed", "KillMood=mixed"))
+    broken = command.run([verify, "verify", "--man=no", str(path)])
+    assert "KillMood" in broken.output + broken.errors
+
+
+def test_start_writes_reloads_and_starts_once(starter):
+    made = starter()
+    made.start("shop")
+    assert made._program.calls == ["systemctl daemon-reload", "systemctl start -- rocket-shop.service"]
+    assert made.is_current("shop")
+    assert os.stat(f"{made.units}/rocket-shop.service").st_mode & 0o777 == 0o644
+    made._program.calls.clear()
+    made.start("shop")
+    assert made._program.calls == ["systemctl start -- rocket-shop.service"]
+
+
+def test_a_changed_unit_is_written_again(starter):
+    made = starter()
+    made.write("shop")
+    with open(f"{made.units}/rocket-shop.service", "a") as unit:
+        unit.write("ExecStartPost=/bin/true\n")
+    assert not made.is_current("shop")
+    assert made.write("shop") and made.is_current("shop")
+
+
+def test_a_failed_start_tells_what_rocket_said(starter):
+    answers = {"start": (1, "", "Job failed. See journal."), "no_pager": (0, "x\nrocket: /srv: no such directory\nlater\n", "")}
+    with pytest.raises(PodError, match="shop: did not start: /srv: no such directory; see journalctl -u rocket-shop"):
+        starter(**answers).start("shop")
+
+
+def test_without_a_runtime_nothing_is_started(starter, tmp_path):
+    made = starter()
+    os.unlink(made.launcher)
+    with pytest.raises(HostError, match="runtime is not installed"):
+        made.start("shop")
+    assert made._program.calls == [] and os.listdir(made.units) == []
+
+
+def test_stop_of_what_is_not_loaded_is_no_error(starter):
+    starter(stop=(5, "", "Unit rocket-shop.service not loaded.")).stop("shop")
+    with pytest.raises(PodError, match="did not stop: busy"):
+        starter(stop=(1, "", "busy")).stop("shop")
+
+
+def test_forget_leaves_no_trace(starter):
+    made = starter()
+    made.enable("shop")
+    made.forget("shop")
+    assert os.listdir(made.units) == []
+    assert made._program.calls[-4:] == [
+        "systemctl stop -- rocket-shop.service",
+        "systemctl disable -- rocket-shop.service",
+        "systemctl daemon-reload",
+        "systemctl reset-failed -- rocket-shop.service",
+    ]
+    made.forget("shop")
+
+
+@pytest.mark.parametrize(("state", "active"), [("active", True), ("activating", True), ("failed", False), ("inactive", False)])
+def test_is_active(starter, state, active):
+    assert starter(property=(0, state + "\n", "")).is_active("shop") is False or active
