@@ -1,0 +1,264 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Is this file signed by someone who is trusted for this name?
+
+The file is read once, through one descriptor. A signature by a trusted key that does not fit the file, or a revoked
+trusted signer, refuses the file whatever else signed it; signers that nobody trusts are ignored; each primary key
+counts once.
+
+Not handled here: where the signature comes from, what the archive holds.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import TrustError
+from ..record import Record
+from ..spec.identifier import check_ac_identifier
+from ..store.verdict import Signer, Verdict
+from .openpgp.key import PublicKey
+from .openpgp.mathematics import fits
+from .openpgp.signature import HASHES, Signature, read_detached
+from .openpgp.subkey import Subkey
+from .usability import FUTURE, check_clock, date, key_problem, primary_problem, subkey_problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .key_file import TrustedKey
+    from .keyring import Keyring
+    from .openpgp.certificate import Certificate
+
+_CHUNK = 1 << 20
+_FATAL = ("signature-bad", "key-revoked", "signature-future")
+
+
+class _Claim(Record):
+    """A signature and a key of the keyring that may have made it; `subkey` when it is not the primary."""
+
+    signature: Signature
+    trusted: TrustedKey
+    certificate: Certificate
+    key: PublicKey
+    subkey: Subkey | None
+
+
+class Verifier:
+    """Verify files against a keyring.
+
+    Args:
+        keyring: whose keys count.
+        clock: returns seconds since the epoch.
+        threshold: how many distinct trusted keys have to sign.
+    """
+
+    def __init__(self, keyring: Keyring, clock: Callable[[], float], threshold: int = 1) -> None:
+        if threshold < 1:
+            raise ValueError("at least one signer is needed")
+        self._keyring = keyring
+        self._clock = clock
+        self._threshold = threshold
+
+    def require_key(self, name: str) -> None:
+        """Refuse, before anything is downloaded, a name for which no key can be used today.
+
+        Raises:
+            SpecError: `name` is not an AC identifier.
+            TrustError: ``signer-unknown`` (no key), or why the keys that are there do not count: ``key-expired``,
+                ``key-revoked``, ``key-malformed``, ``key-mismatch``, ``algorithm-refused``; ``clock-wrong``.
+            MissingPackage: ``cryptography`` is not installed.
+        """
+        check_ac_identifier(name, "name")
+        now = check_clock(int(self._clock()), name)
+        keys, damaged = self._keyring.split(name)
+        problems = [key_problem(key.certificate, now, name) for key in keys if key.certificate]
+        if any(problem is None for problem in problems):
+            return
+        for problem in [*problems, *(key.problem for key in damaged)]:
+            if problem is not None:
+                raise problem
+        raise _no_key(name)
+
+    def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
+        """Return the verdict on the file behind `fd`, read from offset 0; the position of `fd` stays.
+
+        Args:
+            fd: a regular file, as distributed (A9).
+            signature: content of its ``.aci.asc`` file (A7, A8).
+            name: the image's name.
+
+        Raises:
+            SpecError: `name` is not an AC identifier.
+            TrustError: a class of docs/security-model.md.
+            MissingPackage: ``cryptography`` is not installed.
+            OSError: the file cannot be read.
+        """
+        check_ac_identifier(name, "name")
+        now = check_clock(int(self._clock()), name)
+        signatures = read_detached(signature, f"signature of {name}")
+        keys, damaged = self._keyring.split(name)
+        claims = [_claims(one, keys) for one in signatures]
+        hashes = _hash_file(fd, {claim.signature.hash_algorithm for found in claims for claim in found})
+        signers: dict[str, Signer] = {}
+        refused: list[TrustError] = []
+        for found in claims:
+            signer, problem = _judge(found, hashes, now, name)
+            if signer:
+                signers.setdefault(signer.fingerprint, signer)
+            elif problem:
+                refused.append(problem)
+        fatal = [problem for problem in refused if problem.code in _FATAL]
+        if fatal:
+            raise fatal[0]
+        if len(signers) >= self._threshold:
+            return Verdict("signed", tuple(signers.values()), now)
+        raise self._why(signatures, signers, refused, damaged, name)
+
+    def _why(
+        self, signatures: list[Signature], signers: dict[str, Signer], refused: list[TrustError], damaged: list[TrustedKey], name: str
+    ) -> TrustError:
+        if signers:
+            return TrustError(
+                f"signed by {len(signers)} of the {self._threshold} trusted keys that have to sign: {', '.join(signers)}",
+                where=name,
+                code="threshold-unmet",
+                hint="ask a second owner to sign, or trust the key of the other signer",
+                fingerprint=next(iter(signers)),
+            )
+        for key in damaged:
+            for one in signatures:
+                content = str(key.problem.facts.get("fingerprint", "")) if key.problem else ""
+                if key.problem and one.issuer and (one.names(key.fingerprint) or one.names(content)):
+                    return key.problem
+        return refused[0] if refused else _unknown(signatures, damaged, name)
+
+
+def _no_key(name: str) -> TrustError:
+    return TrustError(
+        "no key is trusted for it",
+        where=name,
+        code="signer-unknown",
+        hint=f"get its supplier's key, check the fingerprint with them, then `rocket trust --prefix {name} KEYFILE`",
+    )
+
+
+def _unknown(signatures: list[Signature], damaged: list[TrustedKey], name: str) -> TrustError:
+    issuers = [one.issuer for one in signatures]
+    shown = ", ".join(issuer or "a key that it does not name" for issuer in issuers)
+    more = "".join(f"; the key file {key.path} is not taken ({key.problem.code})" for key in damaged if key.problem)
+    return TrustError(
+        f"signed by {shown}, which is not trusted for it{more}",
+        where=name,
+        code="signer-unknown",
+        hint=f"if the fingerprint is its supplier's: `rocket trust --prefix {name} KEYFILE`",
+        fingerprint=issuers[0],
+    )
+
+
+def _claims(signature: Signature, keys: list[TrustedKey]) -> list[_Claim]:
+    found = []
+    for trusted in keys:
+        certificate = trusted.certificate
+        if certificate is None:
+            continue
+        if signature.names(certificate.fingerprint):
+            found.append(_Claim(signature, trusted, certificate, certificate.primary, None))
+        found += [
+            _Claim(signature, trusted, certificate, subkey.key, subkey)
+            for subkey in certificate.subkeys
+            if signature.names(subkey.key.fingerprint)
+        ]
+    # The most special prefix is the one to report.
+    return sorted(found, key=lambda claim: -len(claim.trusted.prefix))
+
+
+def _hash_file(fd: int, algorithms: set[int]) -> dict[int, Any]:
+    import hashlib
+
+    hashes = {number: hashlib.new(HASHES[number]) for number in sorted(algorithms) if number in HASHES}
+    offset = 0
+    while hashes:
+        chunk = os.pread(fd, _CHUNK, offset)
+        if not chunk:
+            break
+        offset += len(chunk)
+        for begun in hashes.values():
+            begun.update(chunk)
+    return hashes
+
+
+def _judge(claims: list[_Claim], hashes: dict[int, Any], now: int, name: str) -> tuple[Signer | None, TrustError | None]:
+    """Return who signed, or why this signature does not count; neither when nobody knows its maker.
+
+    Copies of one key under several prefixes may differ: one that is revoked revokes all, else a good one wins.
+    """
+    problems: list[TrustError] = []
+    signer = None
+    for claim in claims:
+        problem = _problem(claim, hashes, now, name)
+        if problem:
+            problems.append(problem)
+        elif signer is None:
+            identity = claim.certificate.identities[0] if claim.certificate.identities else ""
+            signer = Signer(claim.certificate.fingerprint, claim.trusted.prefix, identity, claim.signature.created)
+    revoked = [problem for problem in problems if problem.code == "key-revoked"]
+    if revoked:
+        return None, revoked[0]
+    return signer, problems[0] if problems and signer is None else None
+
+
+def _problem(claim: _Claim, hashes: dict[int, Any], now: int, name: str) -> TrustError | None:
+    """Return why the signature does not count with this key; who may sign comes before what it signs, time last."""
+    signature, certificate = claim.signature, claim.certificate
+    by_key = key_problem(certificate, now, name)
+    by_part = subkey_problem(certificate, claim.subkey, now, name) if claim.subkey else primary_problem(certificate, name)
+    for problem in (by_key, by_part):
+        if problem and problem.code not in ("key-expired", "signature-future"):
+            return problem
+    if signature.weak:
+        return TrustError(
+            f"the signature by {certificate.fingerprint} uses {signature.hash_name}",
+            where=name,
+            code="algorithm-refused",
+            hint="ask for a signature with SHA-256 or better (`gpg --digest-algo SHA512`)",
+            fingerprint=certificate.fingerprint,
+        )
+    if not fits(claim.key, signature, signature.digest(hashes[signature.hash_algorithm])):
+        return _bad("the file is not what this key signed", claim, name)
+    return by_key or by_part or _time_problem(claim, now, name)
+
+
+def _bad(what: str, claim: _Claim, name: str) -> TrustError:
+    fingerprint = claim.certificate.fingerprint
+    return TrustError(
+        f"bad signature by {fingerprint}: {what}",
+        where=name,
+        code="signature-bad",
+        hint="do not use it; fetch image and signature again, and tell the owner if it stays",
+        fingerprint=fingerprint,
+    )
+
+
+def _time_problem(claim: _Claim, now: int, name: str) -> TrustError | None:
+    signature, fingerprint = claim.signature, claim.certificate.fingerprint
+    if signature.created < max(claim.key.created, claim.certificate.primary.created):
+        return _bad("it is older than the key", claim, name)
+    if signature.created > now + FUTURE:
+        return TrustError(
+            f"the signature by {fingerprint} was made in the future, on {date(signature.created)}",
+            where=name,
+            code="signature-future",
+            hint="check this host's clock, then the signer's",
+            fingerprint=fingerprint,
+        )
+    if signature.expires and signature.expires <= now:
+        return TrustError(
+            f"the signature by {fingerprint} expired on {date(signature.expires)}",
+            where=name,
+            code="signature-expired",
+            hint="ask the owner to sign again",
+            fingerprint=fingerprint,
+        )
+    return None
