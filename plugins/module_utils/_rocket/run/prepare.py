@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From a generation to a pod that can be started without network: embryo, prepare, prepared.
+
+All that a pod needs is on disk and synced before it is renamed to ``prepared``. The manifest is written first, so that
+garbage collection of images knows what the pod needs while its trees are still being rendered.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..errors import NotFound, PodError
+from ..record import replace
+from ..spec.canonical import dumps
+from ..store.files import fsync_directory, sync_file_system, write_new
+from .launch_record import encode, launch_record, volume_directory
+from .names import Names
+from .pod_directory import PodDirectory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ..paths import Paths
+    from ..store.store import Store
+    from ..store.verdict import Verdict
+    from .reify import Generation
+
+    Standing = Callable[[Verdict, str], None]
+
+
+def prepare(
+    paths: Paths, store: Store, generation: Generation, *, standing: Standing, number: int = 0, unavailable: Mapping[str, str] | None = None
+) -> str:
+    """Make a prepared pod of `generation` and return its UUID.
+
+    Args:
+        paths: where pods are.
+        store: where its images are.
+        generation: what to run.
+        standing: called with the verdict and name of each image; raises TrustError where it may not run today. Not
+            optional: what an image was let in for need not hold when it is run.
+        number: the generation's number under its name; 0 for a pod without one.
+        unavailable: isolators that this host cannot enforce, with the reason.
+
+    Raises:
+        TrustError: from `standing`.
+        NotFound: an image is not in the store.
+        PodError: the source of a volume is missing or reached through a symbolic link (P17, P19).
+        IsolatorError: an isolator that has to be enforced cannot be.
+    """
+    pod = prepare_held(paths, store, generation, standing=standing, number=number, unavailable=unavailable)
+    with pod:
+        pod.move("prepared")
+    return pod.uuid
+
+
+def prepare_held(
+    paths: Paths, store: Store, generation: Generation, *, standing: Standing, number: int = 0, unavailable: Mapping[str, str] | None = None
+) -> PodDirectory:
+    """Make a pod that is complete, still in ``prepare`` and locked by the caller, who moves it to ``run`` or ``prepared``.
+
+    Arguments and errors are those of `prepare`. A pod that cannot be completed becomes garbage.
+    """
+    pod = PodDirectory.create(paths)
+    try:
+        _fill(pod, store, generation, standing, number, unavailable or {})
+    except BaseException:
+        pod.move("garbage")
+        pod.unlock()
+        raise
+    return pod
+
+
+def check_images(store: Store, manifest: dict[str, Any], standing: Standing) -> None:
+    """Have the verdict of every image of a reified manifest checked again; before each start of a prepared pod too.
+
+    Raises:
+        TrustError: from `standing`.
+        NotFound: an image is not in the store any more.
+    """
+    for app in manifest["apps"]:
+        record = store.find_id(app["image"]["id"])
+        standing(record.verdict, record.name)
+
+
+def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing, unavailable: Mapping[str, str] | None = None) -> str:
+    """Return the UUID of a prepared pod of a name's current generation, making one where there is none: no network is needed.
+
+    This is what a unit starts: each start is a new pod with a clean root file system (D6).
+
+    Raises:
+        NotFound: no such name, nothing current, or an image is gone; and what `prepare` raises.
+    """
+    names = Names(paths)
+    names.get(name)
+    with names.lock(name):
+        named = names.get(name)
+        if named.pod and PodDirectory(paths, named.pod).directory(missing_ok=True) == "prepared":
+            check_images(store, names.current(name).manifest, standing)
+            return named.pod
+        generation = names.current(name)
+        uuid = prepare(paths, store, generation, standing=standing, number=named.current, unavailable=unavailable)
+        names.write(replace(named, pod=uuid))
+        return uuid
+
+
+def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Standing, number: int, unavailable: Mapping[str, str]) -> None:
+    location, manifest = pod.location, generation.manifest
+    write_new(f"{location}/pod", dumps(manifest))
+    check_images(store, manifest, standing)
+    for _, volume in _volumes(manifest):
+        if volume["kind"] == "host":
+            check_source(volume["source"], volume["name"])
+    trees = {app["image"]["id"]: store.tree(app["image"]["id"]) for app in manifest["apps"]}
+    record = launch_record(
+        manifest,
+        trees,
+        pod.uuid,
+        generation.name,
+        f"{pod.path('run')}/volumes",
+        strict=bool(generation.options["strict"]),
+        allow_ignored=tuple(generation.options["allow_ignored"]),
+        unavailable=unavailable,
+    )
+    _make_volumes(f"{location}/volumes", manifest)
+    _make_apps(f"{location}/apps", record)
+    write_new(f"{location}/launch", encode(record))
+    origin = {"name": generation.name, "generation": number, "digest": generation.digest, "created": int(time.time())}
+    write_new(f"{location}/origin.json", dumps(origin))
+    # Owners and modes of directories need the disk too; one call is cheaper than one for each of them.
+    sync_file_system(location)
+
+
+def _volumes(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return every volume with the name of its directory: the pod's, and those that a mount brings along for one app."""
+    found = [(volume_directory(volume), volume) for volume in manifest.get("volumes") or []]
+    for app in manifest["apps"]:
+        own = [mount["appVolume"] for mount in app.get("mounts") or [] if mount.get("appVolume")]
+        found += [(volume_directory(volume, app["name"]), volume) for volume in own]
+    return found
+
+
+def _make_volumes(directory: str, manifest: dict[str, Any]) -> None:
+    """Make the empty volumes, each with its mode and owner (P10), whatever the umask."""
+    os.mkdir(directory, 0o711)
+    for name, volume in _volumes(manifest):
+        path = f"{directory}/{name}"
+        if volume["kind"] == "empty" and not os.path.isdir(path):
+            os.mkdir(path, 0o700)
+            os.chown(path, volume.get("uid", 0), volume.get("gid", 0))
+            os.chmod(path, int(volume.get("mode", "0755"), 8))
+    fsync_directory(directory)
+
+
+def _make_apps(directory: str, record: dict[str, Any]) -> None:
+    """Make each app's own layer; its top has mode and owner of the image's root, because that is what the app will see as ``/``."""
+    os.mkdir(directory, 0o700)
+    for app in record["apps"]:
+        for part in ("", "/upper", "/work", "/root"):
+            os.mkdir(f"{directory}/{app['name']}{part}", 0o700)
+        top = os.stat(app["tree"])
+        upper = f"{directory}/{app['name']}/upper"
+        os.chown(upper, top.st_uid, top.st_gid)
+        os.chmod(upper, top.st_mode & 0o7777)
+
+
+def check_source(source: str, volume: str) -> None:
+    """Check that the source of a host volume exists and is reached without a symbolic link (P17, P19).
+
+    An early word to the operator, before the old pod stops; the launcher opens the source by the same rule again.
+
+    Raises:
+        NotFound: there is nothing at `source`.
+        PodError: a part of it is a symbolic link.
+    """
+    path = ""
+    for part in source.strip("/").split("/"):
+        path += f"/{part}"
+        try:
+            mode = os.lstat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(
+                f"the source of the volume {volume} does not exist (P17)", where=path, hint="create it before the pod is started"
+            ) from None
+        if mode & 0o170000 == 0o120000:
+            raise PodError(
+                f"the source of the volume {volume} leads through a symbolic link (P19)",
+                where=path,
+                hint=f"declare the place it leads to, {os.path.realpath(path)}",
+                code="volume-source",
+            )

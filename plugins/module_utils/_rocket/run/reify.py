@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From a declaration to a generation: the reified pod manifest (P3), its options, and the digest that is its identity.
+
+Reifying fixes every image by its ID, gives each app the whole ``app`` that it will run with, and satisfies every mount
+point. It reads images through `find` and touches nothing.
+
+The effective app is the pod's, else the image's (P6), never a mixture of the two in a pod manifest. In the short form of a
+declaration `exec`, `user`, `group` and `working_directory` replace the image's; variables replace those of the same name
+and are added behind them; an isolator replaces the image's of the same name, or of the name that it excludes (I5); a
+``read_only`` mount makes its mount point read-only. The result is a whole app, written into the manifest.
+
+A mount point without a mount takes the pod's volume of its own name, else an empty volume of its own that is made for it
+(``<app>-<mount point>``): two apps never come to share a volume that nobody declared.
+"""
+
+from __future__ import annotations
+
+from ..errors import PodError, SpecError
+from ..record import Record
+from ..spec.canonical import digest
+from ..spec.pod_manifest import PodManifest, RuntimeApp, RuntimeImage, check_image, check_reified
+from ..spec.values import NamedValue
+from .declared_isolators import family
+from .template import STRICT, copy, image_reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..store.record import ImageRecord
+    from .declaration import Declaration
+
+
+class Generation(Record):
+    """One form of a pod, ready to be prepared any number of times without network.
+
+    Attributes:
+        name: the pod's name; empty for a pod without one.
+        digest: ``sha512-`` and the SHA-512 of the canonical JSON of `manifest`: the identity of the generation.
+        declaration: the declaration's normal form, what the next one is compared with.
+        manifest: the reified pod manifest as a JSON value.
+        options: what the launch needs to know beside it: ``strict`` (boolean), ``allow_ignored`` (isolator names).
+        warnings: what is allowed and probably not meant.
+    """
+
+    name: str
+    digest: str
+    declaration: dict[str, Any]
+    manifest: dict[str, Any]
+    options: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the generation as a JSON value."""
+        return {**self.__dict__, "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Generation:
+        """Read what to_json wrote.
+
+        Raises:
+            PodError: the manifest is not the one that the digest names.
+        """
+        try:
+            generation = cls(**{**value, "warnings": tuple(value["warnings"])})
+        except (TypeError, KeyError) as error:
+            raise PodError(f"the record of a generation is damaged: {error}", hint="declare the pod again") from error
+        if digest(generation.manifest) != generation.digest:
+            raise PodError("the record of a generation does not fit its digest", where=generation.name, hint="declare the pod again")
+        return generation
+
+
+def reify(
+    declaration: Declaration, find: Callable[[str], ImageRecord], strict: bool = False, allow_ignored: tuple[str, ...] = ()
+) -> Generation:
+    """Return the generation that `declaration` stands for with the images that `find` knows now.
+
+    Args:
+        declaration: what the user wrote.
+        find: returns the stored image for an image ID or a name with labels; raises NotFound.
+        strict: refuse to run unless every isolator is in place (I2).
+        allow_ignored: isolators that may be ignored although they are refused otherwise.
+
+    Raises:
+        SpecError: P5, P6, P8, P13, P16, or an image without an app that nobody completes.
+        NotFound: an image is not in the store; from `find`.
+    """
+    manifest = declaration.template()
+    declared = declaration.value.get("apps")
+    volumes: list[dict[str, Any]] = list(manifest.get("volumes") or [])
+    for index, app in enumerate(manifest["apps"]):
+        path = f"apps[{index}]" if declared is not None else f"manifest.apps[{index}]"
+        record = find(image_reference(app["image"]))
+        _fix_image(app, record, path)
+        if app.get("app") is None:
+            image_app = record.manifest.app
+            app["app"] = _effective(declared[index] if declared else {}, image_app.to_json() if image_app else {}, path)
+        _satisfy(app, volumes, path)
+        _check_targets(app, path)
+    if volumes:
+        manifest["volumes"] = volumes
+    if strict:
+        manifest["annotations"].append({"name": STRICT, "value": "true"})
+    checked = PodManifest.from_json(manifest)
+    check_reified(checked)
+    value = checked.to_json()
+    return Generation(
+        declaration.name,
+        digest(value),
+        declaration.normal(),
+        value,
+        {"strict": strict, "allow_ignored": sorted(allow_ignored)},
+        checked.warnings(),
+    )
+
+
+def _fix_image(app: dict[str, Any], record: ImageRecord, path: str) -> None:
+    """Give the app's image its ID; a name and labels beside it have to be the image's own (P5)."""
+    image = RuntimeImage(
+        name=app["image"].get("name", ""),
+        labels=tuple(NamedValue(label["name"], label["value"]) for label in app["image"].get("labels") or []),
+    )
+    check_image(RuntimeApp(app["name"], image), record.manifest, path)
+    app["image"] = {"id": record.id, "name": record.name}
+    if record.labels:
+        app["image"]["labels"] = [{"name": name, "value": value} for name, value in record.labels]
+
+
+def _effective(declared: dict[str, Any], image: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the whole app from what is declared in short form and the image's app."""
+    app: dict[str, Any] = copy(image)
+    for word, member in (("exec", "exec"), ("user", "user"), ("group", "group"), ("working_directory", "workingDirectory")):
+        if word in declared:
+            app[member] = copy(declared[word])
+    for member, rule in (("exec", "M6"), ("user", "M7"), ("group", "M7")):
+        if not app.get(member):
+            raise SpecError(f"the image does not say its {member}", path=path, rule=rule, hint=f"declare {member} for this app")
+    environment = {item["name"]: item["value"] for item in app.get("environment") or []}
+    environment.update(sorted(declared.get("environment", {}).items()))
+    app["environment"] = [{"name": name, "value": value} for name, value in environment.items()]
+    replaced = {name for isolator in declared.get("isolators", ()) for name in family(isolator["name"])}
+    kept = [isolator for isolator in app.get("isolators") or [] if isolator["name"] not in replaced]
+    app["isolators"] = kept + copy(declared.get("isolators", []))
+    points = app["mountPoints"] = list(app.get("mountPoints") or [])
+    for mount in declared.get("mounts", ()):
+        if mount["read_only"]:
+            _make_read_only(points, mount)
+    return app
+
+
+def _make_read_only(points: list[dict[str, Any]], mount: dict[str, Any]) -> None:
+    for point in points:
+        if point["path"] == mount["path"]:
+            point["readOnly"] = True
+            return
+    name = _free_name(mount["volume"], {point["name"] for point in points})
+    points.append({"name": name, "path": mount["path"], "readOnly": True})
+
+
+def _satisfy(app: dict[str, Any], volumes: list[dict[str, Any]], path: str) -> None:
+    """Give every mount point of the effective app a mount, making empty volumes where nothing else fits (P3)."""
+    mounts = app["mounts"] = list(app.get("mounts") or [])
+    covered = {mount["path"] for mount in mounts}
+    names = {volume["name"] for volume in volumes}
+    for point in app["app"].get("mountPoints") or []:
+        if point["path"] in covered:
+            continue
+        volume = point["name"]
+        if volume not in names:
+            volume = _free_name(f"{app['name']}-{point['name']}", names)
+            names.add(volume)
+            volumes.append({"name": volume, "kind": "empty", "mode": "0755", "uid": 0, "gid": 0})
+        mounts.append({"volume": volume, "path": point["path"]})
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """Return an AC name that is not taken: `wanted`, or it with a number."""
+    number, name = 1, wanted[:63].rstrip("-")
+    while name in taken:
+        number += 1
+        name = f"{wanted[:56].rstrip('-')}-{number}"
+    return name
+
+
+def _check_targets(app: dict[str, Any], path: str) -> None:
+    """Refuse mounts of one app on the same place or inside each other: which one hides which would be luck (P16)."""
+    targets = sorted((mount["path"].rstrip("/") + "/", index) for index, mount in enumerate(app["mounts"]))
+    for (outer, _), (inner, index) in zip(targets, targets[1:]):
+        if inner.startswith(outer):
+            raise SpecError(
+                f"lies at or below the mount on {outer.rstrip('/') or '/'}",
+                path=f"{path}.mounts[{index}].path",
+                value=inner.rstrip("/"),
+                rule="P16",
+                hint="mount volumes beside each other",
+            )
