@@ -46,7 +46,7 @@ ISOLATORS: dict[str, tuple[tuple[str, ...], Callable[[Node], Any]]] = {
     "os/linux/apparmor-profile": (_BOTH, values.read_apparmor_profile),
     "os/linux/capabilities-remove-set": (_APP, values.read_capabilities),
     "os/linux/capabilities-retain-set": (_APP, values.read_capabilities),
-    "os/linux/no-new-privileges": (_APP, lambda node: node.boolean("T6")),
+    "os/linux/no-new-privileges": (_APP, lambda node: node.boolean("I5")),
     "os/linux/oom-score-adj": (_APP, lambda node: node.integer(-1000, 1000, "I5")),
     "os/linux/cpu-shares": (_APP, lambda node: node.integer(2, 262144, "I5")),
     "resource/cpu": (_BOTH, values.read_cpu),

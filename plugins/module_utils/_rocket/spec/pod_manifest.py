@@ -10,7 +10,7 @@ Not handled here: volumes (see volume.py), resolving images and making up volume
 
 from __future__ import annotations
 
-from ..errors import SpecError
+from ..errors import SpecError, printable
 from ..record import Record, replace
 from .app import App, Port
 from .exposed_port import ExposedPort, check_overlap, read_exposed_ports
@@ -225,8 +225,7 @@ def _check_exposed(manifest: PodManifest, apps: dict[str, App], path: str) -> No
 
 
 def _effective(app: RuntimeApp, apps: dict[str, App]) -> App:
-    effective = app.app or apps.get(app.name)
-    return effective if effective is not None else App(user="0", group="0")
+    return app.app if app.app is not None else apps[app.name]
 
 
 def check_reified(manifest: PodManifest, apps: dict[str, App] | None = None, path: str = "") -> None:
@@ -267,5 +266,5 @@ def check_image(app: RuntimeApp, manifest: ImageManifest, path: str) -> None:
     given = {label.name: label.value for label in manifest.labels}
     for index, label in enumerate(app.image.labels):
         if given.get(label.name) != label.value:
-            shown = f"{label.name} {given[label.name]}" if label.name in given else f"no label {label.name}"
+            shown = f"{label.name} {printable(given[label.name], 60)}" if label.name in given else f"no label {label.name}"
             raise SpecError(f"the image has {shown}", path=f"{path}.image.labels[{index}].value", value=label.value, rule="P5")
