@@ -1,0 +1,89 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator can say about fetching; every default is the strict one."""
+
+from __future__ import annotations
+
+from ..errors import UsageError
+from ..record import Record
+from ..spec.identifier import check_ac_identifier, check_image_id, nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Progress = Callable[[int, int], None]
+
+POLICIES = ("new", "update", "never")
+
+
+class FetchOptions(Record):
+    """Options of one fetch.
+
+    Attributes:
+        insecure: relaxations by name; of these, ``image`` (no signature) and ``http`` (plain http) concern fetching.
+        pull_policy: ``new`` (what is stored is good enough), ``update`` (ask the source for a newer one), ``never``.
+        expected_id: image ID that the operator pinned; no signature is needed then.
+        name: image name that a file or URL must hold; verified against before the archive is opened.
+        signature: path or URL of the signature of a file or URL reference; by default the image's own with ``.asc``.
+        ca_file: PEM file of the certificate authorities to trust instead of the installed ones.
+        connect_to: (host, address, port) triples: connections for the host go there, TLS still proves the host.
+        allow_private: discovery and redirects may lead to private and loopback addresses.
+        deadline: seconds for the whole fetch.
+        connect_timeout: seconds to reach one address; also for the TLS handshake.
+        read_timeout: seconds without a byte.
+        minimum_rate: bytes a second that a source has to deliver on average over `rate_window` seconds.
+        rate_window: seconds.
+        attempts: tries of one URL, the first included; only after resets, cuts, 429 and 5xx.
+        backoff: seconds before the second try; doubled for each further one, with jitter.
+        image_limit: bytes that an image file may have.
+    """
+
+    insecure: tuple[str, ...] = ()
+    pull_policy: str = "new"
+    expected_id: str = ""
+    name: str = ""
+    signature: str = ""
+    ca_file: str = ""
+    connect_to: tuple[tuple[str, str, int], ...] = ()
+    allow_private: bool = False
+    deadline: float = 3600.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    minimum_rate: int = 1024
+    rate_window: float = 30.0
+    attempts: int = 4
+    backoff: float = 0.5
+    image_limit: int = 16 << 30
+
+    def check(self) -> FetchOptions:
+        """Return the options themselves.
+
+        Raises:
+            UsageError: a value that means nothing.
+            SpecError: `expected_id` is no image ID (T5), or `name` no image name (T1).
+        """
+        if self.pull_policy not in POLICIES:
+            near = nearest(self.pull_policy, POLICIES)
+            raise UsageError(
+                f"{self.pull_policy} is not a pull policy", hint=f"did you mean {near}?" if near else f"one of {', '.join(POLICIES)}"
+            )
+        if "tls" in self.insecure:
+            raise UsageError("certificates are always verified", hint="give the certificate authority of the server as ca_file")
+        if self.attempts < 1 or self.deadline <= 0 or self.rate_window <= 0 or self.image_limit <= 0:
+            raise UsageError("attempts, deadline, rate_window and image_limit are greater than 0")
+        if self.expected_id:
+            check_image_id(self.expected_id, "expected image ID")
+        if self.name:
+            check_ac_identifier(self.name, "image name")
+        return self
+
+    @property
+    def unverified(self) -> bool:
+        """Whether images may come in without a signature."""
+        return "image" in self.insecure
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes of the network that may be used, the better one first."""
+        return ("https", "http") if "http" in self.insecure else ("https",)

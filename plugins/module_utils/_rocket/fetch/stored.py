@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What the store already has for a reference, and whether it is good enough under the options of today."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..errors import FetchError, NotFound, StoreError
+from ..spec.image_name import ImageName
+from ..store.verdict import Verdict
+from .reference import FileReference, ImageId
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..store.record import ImageRecord
+    from ..store.store import Store
+    from .options import FetchOptions
+    from .reference import Reference
+    from .verification import Verifier
+
+_SIGNATURE_LIMIT = 64 << 10
+_BLOCK = 1 << 20
+
+
+def platform() -> tuple[tuple[str, str], ...]:
+    """Return the labels os and arch of this host (T10)."""
+    machine = os.uname().machine
+    arch = {"x86_64": "amd64", "i386": "i386", "i486": "i386", "i586": "i386", "i686": "i386"}.get(machine, machine)
+    return (("os", os.uname().sysname.lower()), ("arch", arch))
+
+
+class Stored:
+    """The store as one fetch sees it."""
+
+    def __init__(self, store: Store, options: FetchOptions) -> None:
+        self._store = store
+        self._options = options
+
+    def find(self, wanted: Reference) -> ImageRecord | None:
+        """Return the stored image for a reference, whatever its verdict; None where it is absent or damaged.
+
+        Raises:
+            Ambiguous: the beginning of several image IDs.
+            FetchError: the stored image is not the one that was pinned together with an ID.
+        """
+        expected = self._options.expected_id
+        try:
+            if isinstance(wanted, ImageId):
+                return self._store.find_id(wanted.text)
+            if expected:
+                return self._pinned(wanted, expected)
+            if isinstance(wanted, ImageName):
+                return self._by_name(wanted)
+        except NotFound:
+            return None
+        except StoreError as error:
+            # Damage is healed by fetching again; anything else stops.
+            if error.code != "damaged":
+                raise
+            return None
+        if isinstance(wanted, FileReference):
+            return self._by_digest(wanted.path)
+        return self._by_source(wanted.url)
+
+    def _pinned(self, wanted: Reference, expected: str) -> ImageRecord:
+        record = self._store.find_id(expected)
+        name = wanted if isinstance(wanted, ImageName) else ImageName(self._options.name or record.name)
+        if not name.matches(record.manifest):
+            raise FetchError(
+                f"the pinned image is {record.name}, not {name} (V7)",
+                where=record.id,
+                hint="pin the ID of the image you name",
+                code="name-mismatch",
+            )
+        return record
+
+    def _by_name(self, wanted: ImageName) -> ImageRecord | None:
+        """The newest image whose os and arch, where the operator left them to us, are those of this host."""
+        record = self._store.find(wanted)
+        host = tuple(label for label in platform() if wanted.label(label[0]) is None)
+        if _fits(record, host):
+            return record
+        fitting = [each for each in self._store.images() if wanted.matches(each.manifest) and _fits(each, host)]
+        return max(fitting, key=lambda each: each.imported_at) if fitting else None
+
+    def _by_source(self, url: str) -> ImageRecord | None:
+        fitting = [record for record in self._store.images() if record.source == url and self._named(record)]
+        return max(fitting, key=lambda record: record.imported_at) if fitting else None
+
+    def _by_digest(self, path: str) -> ImageRecord | None:
+        try:
+            size = os.stat(path).st_size
+            fitting = [record for record in self._store.images() if record.file_size == size and self._named(record)]
+            digest = _file_digest(path) if fitting else ""
+        except OSError as error:
+            raise FetchError(
+                f"the image cannot be read: {error.strerror}", where=path, hint="check the path and its permissions", code="file-unreadable"
+            ) from error
+        return next((record for record in fitting if record.file_digest == digest), None)
+
+    def _named(self, record: ImageRecord) -> bool:
+        return self._options.name in ("", record.name)
+
+    def acceptable(self, record: ImageRecord) -> bool:
+        """Whether the stored verdict is good enough today: one without signature only where that is allowed."""
+        return record.verdict.kind in ("signed", "pinned") or (self._options.unverified and not self._options.expected_id)
+
+    def pin(self, record: ImageRecord) -> ImageRecord | None:
+        """Make the verdict of a stored image ``pinned``, its blob verified; None where that is damaged."""
+        if not self._whole(record):
+            return None
+        verdict = Verdict(kind="pinned", checked_at=int(time.time()), insecure_options=tuple(sorted(self._options.insecure)))
+        return self._store.confirm(record.id, verdict)
+
+    def can_ask(self, record: ImageRecord, url: str) -> bool:
+        """Whether the source may be asked if it still has the file of the record: an unsigned one is fetched anew."""
+        return bool(record.etag) and record.source == url and self.acceptable(record)
+
+    def confirm(self, record: ImageRecord, verifier: Verifier) -> ImageRecord | None:
+        """Verify again what is stored when the source says that it is unchanged; None where it has to be fetched.
+
+        Raises:
+            TrustError: its signature does not do any more.
+        """
+        if not self._whole(record):
+            return None
+        if record.verdict.kind != "signed" or self._options.unverified:
+            return record
+        directory = f"{self._store.paths.images}/{record.id}"
+        try:
+            from ..store.files import read_limited
+
+            signature = read_limited(f"{directory}/aci.asc", _SIGNATURE_LIMIT)
+            fd = os.open(f"{directory}/aci", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (OSError, StoreError):
+            # Damaged: a full fetch heals it.
+            return None
+        try:
+            verdict = verifier.verify(fd, signature, record.name)
+        finally:
+            os.close(fd)
+        return self._store.confirm(record.id, verdict)
+
+    def _whole(self, record: ImageRecord) -> bool:
+        try:
+            self._store.verify(record.id)
+        except (NotFound, StoreError):
+            # Damaged or gone: a full fetch heals it.
+            return False
+        return True
+
+
+def _fits(record: ImageRecord, host: tuple[tuple[str, str], ...]) -> bool:
+    given = dict(record.labels)
+    return all(given.get(name, value) == value for name, value in host)
+
+
+def _file_digest(path: str) -> str:
+    import hashlib
+
+    digest = hashlib.sha512()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        while True:
+            block = os.read(fd, _BLOCK)
+            if not block:
+                return "sha512-" + digest.hexdigest()
+            digest.update(block)
+    finally:
+        os.close(fd)

@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a transport is: something that puts the bytes of a URL into a sink, whole or with an error.
+
+A further scheme is one file with one subclass and one line in registry.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import FetchError, printable
+from ...record import Record
+from ...store.files import raise_disk_error, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..options import Progress
+
+
+class Response(Record):
+    """What came.
+
+    Attributes:
+        url: where it came from in the end, after redirects.
+        status: 200, or 304 when the entity tag still fits and nothing was sent.
+        size: bytes put into the sink.
+        etag: entity tag, empty if none was given.
+        whole: the source said how much there is and all of it came; if not, only a digest or signature can tell.
+    """
+
+    url: str
+    status: int
+    size: int
+    etag: str = ""
+    whole: bool = True
+
+
+class Sink:
+    """Takes the bytes of one response; `restart` forgets them all before another try."""
+
+    def restart(self) -> None:
+        """Forget what was written."""
+        raise NotImplementedError
+
+    def expect(self, total: int) -> None:
+        """Be told how many bytes will come."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        raise NotImplementedError
+
+
+class MemorySink(Sink):
+    """For what is small by its limit: signatures, keys, discovery pages."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def restart(self) -> None:
+        self._parts = []
+
+    def write(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    @property
+    def content(self) -> bytes:
+        """All bytes so far."""
+        return b"".join(self._parts)
+
+
+class FileSink(Sink):
+    """A staged file of the store; a full disk is an error that names path and need."""
+
+    def __init__(self, fd: int, path: str, progress: Progress | None = None) -> None:
+        self._fd = fd
+        self._path = path
+        self._progress = progress
+        self._done = 0
+        self._total = 0
+
+    def restart(self) -> None:
+        try:
+            os.ftruncate(self._fd, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+        except OSError as error:
+            raise_disk_error(error, self._path)
+        self._done = self._total = 0
+
+    def expect(self, total: int) -> None:
+        """Refuse at once what cannot fit.
+
+        Raises:
+            StoreError: ``disk-full``.
+        """
+        import errno
+
+        self._total = total
+        try:
+            free = os.fstatvfs(self._fd)
+        except OSError as error:
+            raise_disk_error(error, self._path)
+        if total > free.f_bavail * free.f_frsize:
+            raise_disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path, total)
+
+    def write(self, data: bytes) -> None:
+        try:
+            write_all(self._fd, data)
+        except OSError as error:
+            raise_disk_error(error, self._path, max(self._total, self._done + len(data)))
+        self._done += len(data)
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+class Transport:
+    """Gets the content of URLs of some schemes."""
+
+    def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
+        """Put the content of `url` into `sink`.
+
+        Args:
+            url: what to get.
+            sink: where to.
+            limit: bytes; more is an error, found before or while they come.
+            what: for messages: ``image``, ``signature``.
+            etag: entity tag that the caller has the content of.
+            own: the operator named the URL; somebody else's must not lead into private networks.
+
+        Raises:
+            FetchError: with a class of docs/security-model.md as code.
+            StoreError: the sink's disk refused.
+        """
+        raise NotImplementedError
+
+    def unchanged(self, url: str, etag: str, own: bool = False) -> bool:
+        """Return whether `url` still has the content of this entity tag, without getting it.
+
+        Raises:
+            FetchError: as get.
+        """
+        raise NotImplementedError
+
+
+def too_large(url: str, what: str, limit: int) -> FetchError:
+    """Return the error for content beyond its limit."""
+    return FetchError(
+        f"the {what} has more than {limit} bytes",
+        where=printable(url),
+        hint="raise the limit if it should be that large",
+        code="body-too-large",
+    )

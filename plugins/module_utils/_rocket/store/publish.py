@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""How an image enters the store: staged as a directory, synced, and put in place by one rename.
+
+An image that is there already is replaced by exchange, so that a damaged one heals and no moment is without it. A
+verdict only gets better by that: an insecure import does not take a signed or pinned verdict away.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..errors import RocketError, StoreError
+from ..record import replace
+from .files import exchange, fsync_directory, raise_disk_error, read_limited, write_new
+from .record import ImageRecord, encode_cache, encode_record, stamp
+from .render import verify_blob
+from .staging import discard, staging_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..image.check import Inspection
+    from .store import Store
+    from .verdict import Verdict
+
+SIGNATURE_LIMIT = 64 << 10
+
+
+def add(
+    store: Store, staged: str, inspection: Inspection, verdict: Verdict, source: str, signature: bytes | None, etag: str
+) -> ImageRecord:
+    """Put the file at `staged` into the store under the image ID that the inspection found.
+
+    Args:
+        store: where to.
+        staged: a file of Store.staging_file; moved away or removed.
+        inspection: what image/check.py found in this very file.
+        verdict: why it may be here.
+        source: URL or path it came from.
+        signature: the armored signature that the verdict rests on, or None.
+        etag: entity tag at the source.
+
+    Returns:
+        The record as stored: with the older verdict and file where those were better.
+
+    Raises:
+        StoreError: the file changed, or the disk refused; the store is then as before.
+    """
+    record = ImageRecord(
+        id=inspection.image_id,
+        name=inspection.manifest.name,
+        labels=tuple((label.name, label.value) for label in inspection.manifest.labels),
+        manifest=inspection.manifest,
+        verdict=verdict,
+        source=source,
+        file_digest=inspection.file_digest,
+        file_size=inspection.file_size,
+        imported_at=int(time.time()),
+        etag=etag,
+    )
+    try:
+        with store.lock(record.id):
+            present = _present(store, record.id)
+            if present is not None and _outranks(present.verdict, verdict):
+                if present.file_digest != record.file_digest:
+                    if _intact(store, present):
+                        return present
+                else:
+                    record = replace(record, verdict=present.verdict, source=present.source, etag=present.etag)
+                    signature = _signature(store, record.id)
+            _publish(store, staged, record, inspection.manifest_bytes, signature)
+    finally:
+        discard(staged)
+    return record
+
+
+def _outranks(present: Verdict, other: Verdict) -> bool:
+    return other.kind == "insecure" and present.kind != "insecure"
+
+
+def _present(store: Store, image_id: str) -> ImageRecord | None:
+    try:
+        return store.find_id(image_id)
+    except RocketError:
+        # Absent, or damaged: either way the new file takes its place.
+        return None
+
+
+def _intact(store: Store, record: ImageRecord) -> bool:
+    try:
+        verify_blob(store, record)
+    except StoreError:
+        # A damaged blob is no reason to refuse a good one; its own verdict goes with it.
+        return False
+    return True
+
+
+def _signature(store: Store, image_id: str) -> bytes | None:
+    path = f"{store.paths.images}/{image_id}/aci.asc"
+    try:
+        return read_limited(path, SIGNATURE_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise_disk_error(error, path)
+
+
+def _publish(store: Store, staged: str, record: ImageRecord, manifest: bytes, signature: bytes | None) -> None:
+    fd, directory = staging_directory(store.paths)
+    try:
+        _take_file(staged, directory, record)
+        write_new(f"{directory}/manifest", manifest)
+        if signature is not None:
+            write_new(f"{directory}/aci.asc", signature)
+        write_new(f"{directory}/record.json", encode_record(record, manifest))
+        stamps = (*stamp(os.lstat(f"{directory}/record.json")), *stamp(os.lstat(f"{directory}/manifest")))
+        write_new(f"{directory}/cache", encode_cache(stamps, record.to_json(), record.manifest.to_json()))
+        fsync_directory(directory)
+        _put_in_place(store, directory, f"{store.paths.images}/{record.id}")
+    finally:
+        discard(directory)
+        os.close(fd)
+
+
+def _take_file(staged: str, directory: str, record: ImageRecord) -> None:
+    try:
+        fd = os.open(staged, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_size != record.file_size:
+                raise StoreError("the staged file changed after it was inspected", where=staged, hint="repeat the fetch", code="damaged")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(staged, f"{directory}/aci")
+    except OSError as error:
+        raise_disk_error(error, staged, record.file_size)
+
+
+def _put_in_place(store: Store, directory: str, place: str) -> None:
+    """Rename; where an older one is in the way, exchange, and leave the older one at `directory` to be removed."""
+    try:
+        if not os.path.isdir(place):
+            os.rename(directory, place)
+        elif not exchange(directory, place):
+            old = store.give_up(place)
+            os.rename(directory, place)
+            if old is not None:
+                discard(old)
+    except OSError as error:
+        raise_disk_error(error, place)
+    fsync_directory(os.path.dirname(place))
