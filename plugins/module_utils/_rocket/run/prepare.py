@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..paths import Paths
     from ..store.store import Store
     from ..store.verdict import Verdict
+    from .names import Named
     from .reify import Generation
 
     Standing = Callable[[Verdict, str], None]
@@ -96,16 +97,23 @@ def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing, unav
         NotFound: no such name, nothing current, or an image is gone; and what `prepare` raises.
     """
     names = Names(paths)
-    names.get(name)
+    # Without the lock: whoever starts a pod that was just prepared holds it and waits for this one.
+    if _waits(paths, names.get(name)):
+        check_images(store, names.current(name).manifest, standing)
+        return names.get(name).pod
     with names.lock(name):
-        named = names.get(name)
-        if named.pod and PodDirectory(paths, named.pod).directory(missing_ok=True) == "prepared":
-            check_images(store, names.current(name).manifest, standing)
+        named, generation = names.get(name), names.current(name)
+        if _waits(paths, named):
+            check_images(store, generation.manifest, standing)
             return named.pod
-        generation = names.current(name)
         uuid = prepare(paths, store, generation, standing=standing, number=named.current, unavailable=unavailable)
         names.write(replace(named, pod=uuid))
         return uuid
+
+
+def _waits(paths: Paths, named: Named) -> bool:
+    """Return whether the current pod of a name is prepared and was not started yet."""
+    return bool(named.pod) and PodDirectory(paths, named.pod).directory(missing_ok=True) == "prepared"
 
 
 def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Standing, number: int, unavailable: Mapping[str, str]) -> None:
