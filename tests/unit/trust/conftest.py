@@ -7,10 +7,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-
-pytest.importorskip("cryptography", reason="missing ability: the Python package cryptography")
-
-from trust_bench import Bench, Gpg  # noqa: E402
+from trust_bench import Bench, Gpg
 
 
 @pytest.fixture(scope="session")

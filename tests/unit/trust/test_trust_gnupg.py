@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import pytest
-from _rocket.errors import TrustError
-from trust_bench import DATA, NAME
-from trust_forge import DAY, NOW
+from trust_bench import DATA, DAY, NAME, NOW
 
+from _rocket.errors import TrustError
+
+pytest.importorskip("cryptography", reason="missing ability: the Python package cryptography")
 ALGORITHMS = ("rsa2048", "rsa4096", "ed25519", "nistp256", "nistp384", "nistp521")
 
 

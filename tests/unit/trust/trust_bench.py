@@ -9,8 +9,11 @@ import subprocess
 
 from _rocket.trust.keyring import Keyring
 from _rocket.trust.verify import Verifier
-from trust_forge import NOW
 
+DAY = 86400
+START = 1704067200  # 2024-01-01
+SIGNED = START + 150 * DAY
+NOW = START + 366 * DAY  # 2025-01-01
 DATA = b"an image as distributed\n" * 40
 NAME = "example.com/shop/web"
 

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import hashlib
 
-from _rocket.trust.openpgp import armor
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils
+from trust_bench import DAY, SIGNED, START
 
-DAY = 86400
-START = 1704067200  # 2024-01-01
-SIGNED = START + 150 * DAY
-NOW = START + 366 * DAY  # 2025-01-01
+from _rocket.trust.openpgp import armor
+
 HASHES = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
 _CLASSES = {1: hashes.MD5, 2: hashes.SHA1, 8: hashes.SHA256, 9: hashes.SHA384, 10: hashes.SHA512}
 UID = "Owner <owner@example.com>"

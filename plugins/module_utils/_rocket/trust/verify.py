@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .openpgp.certificate import Certificate
 
 _CHUNK = 1 << 20
-_FATAL = ("signature-bad", "key-revoked", "signature-future")
+_FATAL = ("signature-bad", "key-revoked", "signature-future", "key-malformed")
 
 
 class _Claim(Record):
@@ -109,15 +109,23 @@ class Verifier:
                 signers.setdefault(signer.fingerprint, signer)
             elif problem:
                 refused.append(problem)
+        # The copy that cannot be read may be the one that holds the revocation.
+        refused += [key.problem for key in damaged if key.problem and not signers.keys().isdisjoint(_holds(key))]
         fatal = [problem for problem in refused if problem.code in _FATAL]
         if fatal:
             raise fatal[0]
         if len(signers) >= self._threshold:
             return Verdict("signed", tuple(signers.values()), now)
-        raise self._why(signatures, signers, refused, damaged, name)
+        raise self._why(signatures, signers, refused, keys, damaged, name)
 
     def _why(
-        self, signatures: list[Signature], signers: dict[str, Signer], refused: list[TrustError], damaged: list[TrustedKey], name: str
+        self,
+        signatures: list[Signature],
+        signers: dict[str, Signer],
+        refused: list[TrustError],
+        keys: list[TrustedKey],
+        damaged: list[TrustedKey],
+        name: str,
     ) -> TrustError:
         if signers:
             return TrustError(
@@ -127,12 +135,21 @@ class Verifier:
                 hint="ask a second owner to sign, or trust the key of the other signer",
                 fingerprint=next(iter(signers)),
             )
+        if refused:
+            return refused[0]
         for key in damaged:
-            for one in signatures:
-                content = str(key.problem.facts.get("fingerprint", "")) if key.problem else ""
-                if key.problem and one.issuer and (one.names(key.fingerprint) or one.names(content)):
-                    return key.problem
-        return refused[0] if refused else _unknown(signatures, damaged, name)
+            if key.problem and any(one.issuer and any(map(one.names, _holds(key))) for one in signatures):
+                return key.problem
+        # A damaged file does not say which subkeys it holds: where there is nothing else, it is the cause.
+        if damaged and damaged[0].problem and not keys:
+            return damaged[0].problem
+        return _unknown(signatures, damaged, name)
+
+
+def _holds(key: TrustedKey) -> tuple[str, ...]:
+    """Return the fingerprints that a damaged key file goes by: its name, and what was found in it."""
+    content = key.problem.facts.get("fingerprint") if key.problem else None
+    return (key.fingerprint, str(content)) if content else (key.fingerprint,)
 
 
 def _no_key(name: str) -> TrustError:
@@ -206,6 +223,9 @@ def _judge(claims: list[_Claim], hashes: dict[int, Any], now: int, name: str) ->
     revoked = [problem for problem in problems if problem.code == "key-revoked"]
     if revoked:
         return None, revoked[0]
+    if signer is None and problems and not claims[0].signature.issuer and problems[0].code == "signature-bad":
+        # It names nobody and fits nobody: a stranger's.
+        return None, None
     return signer, problems[0] if problems and signer is None else None
 
 

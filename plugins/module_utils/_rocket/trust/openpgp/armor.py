@@ -95,7 +95,7 @@ def dearmor(data: bytes, kind: str, code: str, where: str) -> bytes:
     except binascii.Error as error:
         raise TrustError("the armor is not base64", where=where, code=code, hint=_expected(kind)) from error
     # a2b_base64 skips what is no base64; only the one text that encodes these bytes is taken.
-    if not octets or binascii.b2a_base64(octets, newline=False) != text or any(len(line) > 76 for line in lines):
+    if not octets or binascii.b2a_base64(octets, newline=False) != text or any(not 0 < len(line) <= 76 for line in lines):
         raise TrustError("the armor is not canonical base64", where=where, code=code, hint=_expected(kind))
     if checksum and expected != crc24(octets).to_bytes(3, "big"):
         raise TrustError("the checksum of the armor is wrong", where=where, code=code, hint="fetch the file again; it was damaged")

@@ -77,10 +77,10 @@ def _back_signature_problem(binding: Signature, key: PublicKey, primary: PublicK
 def _why_not(
     bindings: list[Signature], signatures: tuple[Signature, ...], key: PublicKey, primary: PublicKey, where: str
 ) -> tuple[str, str]:
-    if any(signature.kind == REVOCATION for signature in signatures):
+    if any(signature.kind == REVOCATION and signature.names(primary.fingerprint) for signature in signatures):
         return "key-revoked", "its owner revoked this subkey"
     if any(not signature.names(primary.fingerprint) for signature in signatures):
-        return "signer-unknown", "the subkey was bound by another key"
+        return "signer-unknown", "the subkey was bound or revoked by another key"
     if not bindings:
         return "signer-unknown", "the subkey is not bound to the key"
     governing = bindings[-1]
