@@ -63,6 +63,9 @@ def staging_directory(paths: Paths) -> tuple[int, str]:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
+        except OSError as error:
+            discard(path)
+            raise_disk_error(error, path)
         if _keep(fd, path):
             return fd, path
 
