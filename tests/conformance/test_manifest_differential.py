@@ -13,6 +13,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from _rocket.errors import SpecError
 from _rocket.spec.image_manifest import parse_image_manifest
 from _rocket.spec.pod_manifest import parse_pod_manifest
