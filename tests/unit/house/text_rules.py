@@ -34,13 +34,14 @@ HOLDER = "SPDX-FileCopyrightText: The appc.rocket contributors"
 LICENCE = re.compile(r"SPDX-License-Identifier: (\S+)")
 # REUSE-IgnoreEnd
 MACHINE_PATH = re.compile(r"(?<![\w)}\]/.*$-])/(?:work|root|home)/(?=[\w.])")
+GENERATED = ("changelogs/changelog.yaml",)
 HEADED = (".py", ".yml", ".yaml", ".toml", ".sh", ".j2")
 
 
 def licence_header(path: str, text: str) -> Iterator[str]:
     """Each file of code starts with the two SPDX lines; what Ansible loads itself is GPL, the rest Apache-2.0."""
     first = "\n".join(text.splitlines()[:12])
-    if not (path.endswith(HEADED) or text.startswith("#!") or path == "Makefile") or not text.strip():
+    if path in GENERATED or not (path.endswith(HEADED) or text.startswith("#!") or path == "Makefile") or not text.strip():
         return
     licence = LICENCE.search(first)
     if HOLDER not in first or licence is None:
@@ -87,7 +88,7 @@ def _proves(node: ast.AST, proving: set[str]) -> bool:
         if isinstance(inner, ast.Call):
             target = inner.func
             name = target.attr if isinstance(target, ast.Attribute) else target.id if isinstance(target, ast.Name) else ""
-            if name in proving or name in ("raises", "warns", "fail") or name.startswith(("assert_", "check_")):
+            if name in proving or name in ("raises", "warns", "fail") or name.startswith(("assert_", "check_", "require_", "verify")):
                 return True
     return False
 
