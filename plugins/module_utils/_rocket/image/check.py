@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Look at an image archive without writing anything: is it an App Container Image, and which one (A1 to A10)?
+
+Not handled here: who signed it (trust), its dependencies (store).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ArchiveError, RocketError
+from ..record import Record
+from .compression import SNIFF, decompressed, sniff
+from .layout import MANIFEST, Layout
+from .limits import DEFAULT
+from .pax import refused
+from .stream import Digest, file_stream, over_limit
+from .tar import Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..spec.image_manifest import ImageManifest
+    from .limits import Limits
+    from .tar import Entry
+
+
+class Inspection(Record):
+    """What an archive is.
+
+    Attributes:
+        image_id: ``sha512-`` and 128 hex digits, over the uncompressed tar (A9, T5).
+        manifest: the image manifest, checked.
+        manifest_bytes: as it stands in the archive.
+        file_digest: ``sha512-`` and 128 hex digits, over the file as distributed: what a signature covers (A9).
+        file_size: bytes of the file.
+        tar_size: bytes of the uncompressed tar.
+        entries: members of the tar.
+    """
+
+    image_id: str
+    manifest: ImageManifest
+    manifest_bytes: bytes
+    file_digest: str
+    file_size: int
+    tar_size: int
+    entries: int
+
+
+def inspect(path_or_fd: str | int, limits: Limits = DEFAULT) -> Inspection:
+    """Read a whole archive once and say what it is.
+
+    Args:
+        path_or_fd: a path, or the descriptor of a regular file; its offset is neither used nor moved.
+        limits: bounds on what is read.
+
+    Raises:
+        ArchiveError: not an image, damaged, hostile, over a limit (code ``archive-limit``).
+        SpecError: the manifest breaks a rule of the spec (A10).
+        HostError: this Python cannot read its compression.
+    """
+    if isinstance(path_or_fd, int):
+        return _inspect(path_or_fd, limits)
+    try:
+        fd = os.open(path_or_fd, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise ArchiveError(f"cannot be opened ({error.strerror})", where=path_or_fd, hint="name an image archive") from error
+    try:
+        return _inspect(fd, limits)
+    except RocketError as error:
+        error.where = f"{path_or_fd}: {error.where}" if error.where else path_or_fd
+        raise
+    finally:
+        os.close(fd)
+
+
+def _inspect(fd: int, limits: Limits) -> Inspection:
+    stream = file_stream(fd, limits.bytes)
+    file_digest = Digest()
+    tar_digest = file_digest
+    try:
+        stream = file_digest.watch(stream)
+        # An uncompressed archive is its own tar: hashed once.
+        plain = sniff(os.pread(fd, SNIFF, 0)) == "none"
+        stream = decompressed(stream, limits)
+        if not plain:
+            tar_digest = Digest()
+            stream = tar_digest.watch(stream)
+        reader = Reader(stream, limits)
+        manifest_bytes = _read_manifest(reader, limits)
+        image_id = tar_digest.image_id()
+        return Inspection(
+            image_id=image_id,
+            manifest=_manifest(manifest_bytes),
+            manifest_bytes=manifest_bytes,
+            file_digest=file_digest.image_id(),
+            file_size=file_digest.size,
+            tar_size=tar_digest.size,
+            entries=reader.count,
+        )
+    finally:
+        file_digest.close()
+        tar_digest.close()
+
+
+def _read_manifest(reader: Reader, limits: Limits) -> bytes:
+    """Return the manifest, having read every entry to the end of the archive."""
+    layout = Layout(limits)
+    manifest = b""
+    for entry in reader.entries():
+        if layout.place(entry) == MANIFEST:
+            manifest = _content(reader, entry, limits)
+    layout.finish()
+    return manifest
+
+
+def _content(reader: Reader, entry: Entry, limits: Limits) -> bytes:
+    if entry.size > limits.metadata:
+        raise over_limit(f"the manifest is longer than {limits.metadata} bytes")
+    pieces: Iterator[memoryview] = reader.data(entry)
+    content = b"".join(pieces)
+    if not content:
+        raise refused("the manifest is empty (A10)")
+    return content
+
+
+def _manifest(data: bytes) -> ImageManifest:
+    from ..spec.image_manifest import parse_image_manifest
+
+    return parse_image_manifest(data)

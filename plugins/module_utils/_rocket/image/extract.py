@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Unpack one App Container Image into a directory, in a process of its own.
+
+A forked child reads the archive: it holds three descriptors, has bounds on memory, time and file size, dies with its
+parent and, where it may, has a mount namespace of its own. It neither changes its root nor looks up a name of a user. The
+same pass works out the image ID. The caller gives a private staging directory and publishes or removes what is in it.
+
+Not handled here: dependencies, the path whitelist (whitelist.py), syncing to disk and publishing (store).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ArchiveError, HostError, RocketError, StoreError
+from ..record import Record
+from . import sandbox
+from .compression import SNIFF, decompressed, sniff
+from .layout import ROOTFS, Layout
+from .limits import DEFAULT
+from .pax import refused
+from .stream import Digest, ahead, file_stream, over_limit
+from .tar import Reader
+from .unpack import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .limits import Limits
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_CLASSES: dict[str, type[RocketError]] = {"ArchiveError": ArchiveError, "StoreError": StoreError, "HostError": HostError}
+
+
+class Extraction(Record):
+    """What was unpacked.
+
+    Attributes:
+        image_id: ``sha512-`` and 128 hex digits, over the uncompressed tar that was unpacked.
+        files: entries that were made, directories and links included.
+        skipped: kind and name of devices that were not made, for display; the first 100.
+        skipped_count: how many there were.
+        dropped_xattrs: extended attributes that do not travel (xattrs.py).
+        owners: whether owners were set; they are not without root, and then no setuid or setgid bit is kept either.
+    """
+
+    image_id: str
+    files: int
+    skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+    dropped_xattrs: int = 0
+    owners: bool = True
+
+
+def extract(
+    fd: int, directory: str, limits: Limits = DEFAULT, *, expected_id: str = "", capabilities: bool = False, openat2: bool = True
+) -> Extraction:
+    """Unpack the image archive `fd` to ``directory/rootfs``.
+
+    Args:
+        fd: descriptor of a regular file; its offset is neither used nor moved.
+        directory: an existing, empty directory that nobody else writes to. After an error it holds a part of the image
+            and has to be removed by the caller.
+        expected_id: the image ID that it has to be; empty leaves the comparison to the caller.
+        capabilities: whether ``security.capability`` is kept: programs may then be privileged.
+        openat2: False walks part by part although the kernel could do better.
+
+    Raises:
+        ArchiveError: damaged, hostile, no image, over a limit (code ``archive-limit``), another image than expected
+            (code ``digest-mismatch``).
+        StoreError: the host cannot hold it; the directory is not empty.
+    """
+    root = _empty_directory(directory)
+    try:
+        report = sandbox.run(lambda: _unpack(fd, root, limits, expected_id, capabilities, openat2), (fd, root), limits)
+    finally:
+        os.close(root)
+    if "error" in report:
+        error = report["error"]
+        raise _CLASSES.get(error["class"], ArchiveError)(error["what"], where=error["where"], hint=error["hint"], code=error["code"])
+    return Extraction(**{**report, "skipped": tuple(report["skipped"])})
+
+
+def _empty_directory(path: str) -> int:
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except OSError as error:
+        raise StoreError(f"cannot be unpacked to ({error.strerror})", where=path, hint="name an empty directory") from error
+    if os.listdir(fd):
+        os.close(fd)
+        raise StoreError("the directory to unpack to is not empty", where=path, hint="name an empty directory")
+    return fd
+
+
+def _unpack(fd: int, directory: int, limits: Limits, expected_id: str, capabilities: bool, openat2: bool) -> dict[str, Any]:
+    """Run in the child: return the report, or the error in it."""
+    try:
+        return _unpack_rootfs(fd, directory, limits, expected_id, capabilities, openat2)
+    except RocketError as error:
+        return {"error": {"class": type(error).__name__, **error.to_json()}}
+    except MemoryError:
+        return {"error": {"class": "ArchiveError", **over_limit("the archive asks for too much memory").to_json()}}
+    except OSError as failure:
+        what = f"the image cannot be unpacked ({failure.strerror})"
+        return {"error": {"class": "StoreError", **StoreError(what, hint="look at the file system of the store").to_json()}}
+
+
+def _unpack_rootfs(fd: int, directory: int, limits: Limits, expected_id: str, capabilities: bool, openat2: bool) -> dict[str, Any]:
+    owners = os.geteuid() == 0
+    os.mkdir(b"rootfs", 0o700, dir_fd=directory)
+    rootfs = os.open(b"rootfs", _DIRECTORY, dir_fd=directory)
+    plain = sniff(os.pread(fd, SNIFF, 0)) == "none"
+    stream = decompressed(file_stream(fd, limits.bytes), limits)
+    digest = Digest()
+    reader = Reader(digest.watch(stream if plain else ahead(stream)), limits)
+    layout = Layout(limits)
+    tree = Tree(rootfs, limits, owners, capabilities, openat2)
+    for entry in reader.entries():
+        parts = layout.place(entry)
+        if parts[:1] == ROOTFS:
+            tree.place(parts[1:], entry, reader.data(entry))
+    layout.finish()
+    image_id = digest.image_id()
+    if expected_id and image_id != expected_id:
+        error = refused(f"this is image {image_id} and not {expected_id} (A9)")
+        error.code = "digest-mismatch"
+        raise error
+    tree.finish()
+    return {
+        "image_id": image_id,
+        "files": tree.files,
+        "skipped": tree.skipped,
+        "skipped_count": tree.skipped_count,
+        "dropped_xattrs": tree.dropped_xattrs,
+        "owners": owners,
+    }

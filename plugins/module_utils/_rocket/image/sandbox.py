@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Run a function over hostile data in a forked child with bounds, and bring its result back.
+
+The child is no place of safety by itself: what it runs still holds the privileges to set owners. It bounds what an
+archive can use up, and ends with its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+
+from ..errors import ArchiveError, HostError
+from .stream import over_limit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from typing import Any
+
+    from .limits import Limits
+
+_SET_PDEATHSIG = 1
+_NEWNS = 0x00020000
+_REC, _PRIVATE = 0x4000, 0x40000
+_CAP_SYS_ADMIN = 21
+_MAX_REPORT = 1 << 20
+
+
+def run(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limits) -> dict[str, Any]:
+    """Return what `work` returns in a child, a JSON object.
+
+    Args:
+        work: what to do; catches the errors that it expects.
+        keep: descriptors that the child keeps, besides 0 to 2.
+        limits: file size, memory and CPU time.
+
+    Raises:
+        ArchiveError: the child exceeded its CPU time, or ended without a word.
+        HostError: the child cannot be bounded.
+    """
+    bound = _prepare(limits)
+    reader, writer = os.pipe()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _child(work, bound, parent, writer, keep)
+    os.close(writer)
+    try:
+        text = _read(reader)
+        _, status = os.waitpid(pid, 0)
+        pid = 0
+    finally:
+        os.close(reader)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return _result(text, status, limits)
+
+
+def _child(work: Callable[[], dict[str, Any]], bound: Callable[[int], None], parent: int, writer: int, keep: Collection[int]) -> None:
+    """Never returns."""
+    report: dict[str, Any] = {}
+    try:
+        _close_all_but({0, 1, 2, writer, *keep})
+        bound(parent)
+        report = work()
+    finally:
+        # Nothing of the parent may run here: no exit functions, no flush of its buffers, no frame of its callers.
+        unexpected = sys.exc_info()[1]
+        if unexpected is not None:
+            report = {"unexpected": f"{type(unexpected).__name__}: {unexpected}"}
+        data = json.dumps(report).encode("ascii")
+        while data:
+            data = data[os.write(writer, data) :]
+        os._exit(0)
+
+
+def _prepare(limits: Limits) -> Callable[[int], None]:
+    """Return what bounds the child; ctypes is loaded before the fork, so that its failure has a place to go."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(name: str, *arguments: Any) -> None:
+        if getattr(libc, name)(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+    def bound(parent: int) -> None:
+        call("prctl", _SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+        if os.getppid() != parent:
+            os._exit(1)
+        if _may_mount():
+            # A mount that the host makes later does not appear in the staging directory.
+            call("unshare", ctypes.c_int(_NEWNS))
+            call("mount", None, ctypes.c_char_p(b"/"), None, ctypes.c_ulong(_REC | _PRIVATE), None)
+        os.umask(0)
+        with open("/proc/self/statm", encoding="ascii") as lines:
+            mapped = int(lines.read().split()[0]) * resource.getpagesize()
+        _lower(resource.RLIMIT_AS, mapped + limits.working_memory)
+        _lower(resource.RLIMIT_FSIZE, limits.bytes)
+        _lower(resource.RLIMIT_CPU, limits.seconds)
+        _lower(resource.RLIMIT_CORE, 0)
+        # Too large a file is an error with a name, not a signal.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+
+    return bound
+
+
+def _may_mount() -> bool:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+    raise HostError("/proc/self/status tells no capabilities", hint="mount /proc")
+
+
+def _lower(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    # The hard limit of CPU time kills without a name, so it comes after the soft one.
+    wanted = value + 5 if which == resource.RLIMIT_CPU else value
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(which, (min(value, wanted), wanted))
+
+
+def _close_all_but(keep: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                # The descriptor of the listing itself, which is closed by now.
+                continue
+
+
+def _read(fd: int) -> bytes:
+    pieces: list[bytes] = []
+    while sum(map(len, pieces)) <= _MAX_REPORT:
+        piece = os.read(fd, 65536)
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _result(text: bytes, status: int, limits: Limits) -> dict[str, Any]:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU:
+            raise over_limit(f"the archive takes more than {limits.seconds} s to unpack")
+        raise ArchiveError(f"unpacking was ended by signal {number}", hint="look for out-of-memory messages in the kernel log")
+    try:
+        report = json.loads(text)
+    except ValueError as error:
+        raise ArchiveError("unpacking ended without a result", hint="try again; if it stays, the archive is hostile") from error
+    if not isinstance(report, dict) or "unexpected" in report:
+        raise ArchiveError(f"unpacking failed ({report})", hint="do not use this image, and report it")
+    return report
