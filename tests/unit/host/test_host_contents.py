@@ -42,5 +42,5 @@ def test_a_hole_in_the_package_is_refused(monkeypatch):
     monkeypatch.setattr(contents, "PACKAGE", "_rocket")
     real = contents._read
     monkeypatch.setattr(contents, "_read", lambda name: real("no/such.py" if name == "errors.py" else name))
-    with pytest.raises(HostError, match="no/such.py"):
+    with pytest.raises(HostError, match=r"no/such\.py"):
         contents.sources()

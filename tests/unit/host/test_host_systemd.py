@@ -9,9 +9,15 @@ import os
 import pytest
 
 from _rocket.errors import HostError, PodError, SpecError
-from _rocket.host import command, systemd
+from _rocket.host import command, entry, systemd
 from _rocket.paths import Paths
+from _rocket.record import replace
+from _rocket.run.names import Named, Names
+from _rocket.run.pod_directory import PodDirectory
+from _rocket.run.reify import Generation
+from _rocket.spec.canonical import digest
 
+UUID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 LAUNCHER = "/usr/local/libexec/rocket/current/rocket"
 
 HOSTILE = [
@@ -53,14 +59,14 @@ class Program:
 
 
 @pytest.fixture
-def starter(tmp_path):
+def starter(tmp_path, paths):
     root = tmp_path / "libexec"
     (root / "current").mkdir(parents=True)
     (root / "current" / "rocket").write_text("")
     (tmp_path / "units").mkdir()
 
     def make(**answers):
-        return systemd.SystemdStarter(Paths(), root=str(root), units=str(tmp_path / "units"), program=Program(**answers))
+        return systemd.SystemdStarter(paths, root=str(root), units=str(tmp_path / "units"), program=Program(**answers))
 
     return make
 
@@ -68,10 +74,18 @@ def starter(tmp_path):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_that_is_none_never_becomes_a_unit(name, starter):
     """L19, L20: a naive f-string makes a unit with a second ExecStart, or a path outside the directory."""
-    for call in (systemd.unit_name, lambda n: systemd.unit_text(n, LAUNCHER), starter().start, starter().stop, starter().forget):
+    made = starter()
+    for call in (
+        systemd.unit_name,
+        lambda n: systemd.unit_text(n, LAUNCHER),
+        lambda n: made.start(n, n),
+        lambda n: made.stop(n, n, 1),
+        made.enable,
+        made.disable,
+        made.forget,
+    ):
         with pytest.raises(SpecError):
             call(name)
-    made = starter()
     assert made._program.calls == [] and os.listdir(made.units) == []
 
 
@@ -89,10 +103,10 @@ def test_the_text_is_a_pure_function_and_starts_one_command():
 
 
 def test_other_directories_of_the_host_reach_the_command():
-    options = systemd.global_options(Paths(data="/srv/rocket", local="/etc/other"))
+    options = entry.global_options(Paths(data="/srv/rocket", local="/etc/other"))
     assert options == ("--dir=/srv/rocket", "--local-config=/etc/other")
     assert f"{LAUNCHER} --dir=/srv/rocket --local-config=/etc/other run-prepared shop" in systemd.unit_text("shop", LAUNCHER, options)
-    assert systemd.global_options(Paths()) == ()
+    assert entry.global_options(Paths()) == ()
 
 
 def test_systemd_itself_finds_nothing_wrong(program, tmp_path):
@@ -114,13 +128,20 @@ def test_systemd_itself_finds_nothing_wrong(program, tmp_path):
 
 def test_start_writes_reloads_and_starts_once(starter):
     made = starter()
-    made.start("shop")
+    made.start("shop", UUID)
     assert made._program.calls == ["systemctl daemon-reload", "systemctl start -- rocket-shop.service"]
     assert made.is_current("shop")
     assert os.stat(f"{made.units}/rocket-shop.service").st_mode & 0o777 == 0o644
+    assert os.path.samefile(f"{made.units}/multi-user.target.wants/rocket-shop.service", f"{made.units}/rocket-shop.service")
     made._program.calls.clear()
-    made.start("shop")
+    made.start("shop", UUID)
     assert made._program.calls == ["systemctl start -- rocket-shop.service"]
+
+
+def test_a_pod_without_a_name_has_a_unit_of_its_uuid(starter):
+    made = starter()
+    made.start("", UUID)
+    assert made._program.calls[-1] == f"systemctl start -- rocket-{UUID}.service"
 
 
 def test_a_changed_unit_is_written_again(starter):
@@ -135,37 +156,61 @@ def test_a_changed_unit_is_written_again(starter):
 def test_a_failed_start_tells_what_rocket_said(starter):
     answers = {"start": (1, "", "Job failed. See journal."), "no_pager": (0, "x\nrocket: /srv: no such directory\nlater\n", "")}
     with pytest.raises(PodError, match="shop: did not start: /srv: no such directory; see journalctl -u rocket-shop"):
-        starter(**answers).start("shop")
+        starter(**answers).start("shop", UUID)
 
 
 def test_without_a_runtime_nothing_is_started(starter, tmp_path):
     made = starter()
     os.unlink(made.launcher)
     with pytest.raises(HostError, match="runtime is not installed"):
-        made.start("shop")
+        made.start("shop", UUID)
     assert made._program.calls == [] and os.listdir(made.units) == []
 
 
-def test_stop_of_what_is_not_loaded_is_no_error(starter):
-    starter(stop=(5, "", "Unit rocket-shop.service not loaded.")).stop("shop")
+@pytest.fixture
+def ended(paths):
+    """A pod that does not run any more."""
+    with PodDirectory.create(paths, UUID) as pod:
+        pod.move("run")
+
+
+def test_stop_of_what_is_not_loaded_is_no_error(starter, ended):
+    starter(stop=(5, "", "Unit rocket-shop.service not loaded.")).stop("shop", UUID, 1)
     with pytest.raises(PodError, match="did not stop: busy"):
-        starter(stop=(1, "", "busy")).stop("shop")
+        starter(stop=(1, "", "busy")).stop("shop", UUID, 1)
+
+
+def test_a_stopped_pod_does_not_come_back_at_boot(starter, ended):
+    made = starter()
+    made.start("shop", UUID)
+    made.stop("shop", UUID, 1)
+    assert os.listdir(f"{made.units}/multi-user.target.wants") == []
+    assert made.is_current("shop")
 
 
 def test_forget_leaves_no_trace(starter):
     made = starter()
-    made.enable("shop")
+    made.start("shop", UUID)
     made.forget("shop")
-    assert os.listdir(made.units) == []
-    assert made._program.calls[-4:] == [
-        "systemctl stop -- rocket-shop.service",
-        "systemctl disable -- rocket-shop.service",
-        "systemctl daemon-reload",
-        "systemctl reset-failed -- rocket-shop.service",
-    ]
+    assert os.listdir(made.units) == ["multi-user.target.wants"]
+    assert os.listdir(f"{made.units}/multi-user.target.wants") == []
+    assert made._program.calls[-2:] == ["systemctl daemon-reload", "systemctl reset-failed -- rocket-shop.service"]
+    made._program.calls.clear()
     made.forget("shop")
+    assert made._program.calls == []
+
+
+def test_systemd_waits_longer_than_the_pod_gives_its_apps(starter, paths):
+    names = Names(paths)
+    manifest = {"apps": []}
+    generation = Generation("shop", digest(manifest), {"stop_timeout": 300}, manifest, {})
+    with names.lock("shop"):
+        named = names.keep(Named("shop"), generation)
+        names.write(replace(named, current=named.latest))
+    assert "TimeoutStopSec=330\n" in starter().text("shop")
+    assert "TimeoutStopSec=30\n" in starter().text("other")
 
 
 @pytest.mark.parametrize(("state", "active"), [("active", True), ("activating", True), ("failed", False), ("inactive", False)])
 def test_is_active(starter, state, active):
-    assert starter(property=(0, state + "\n", "")).is_active("shop") is False or active
+    assert starter(show=(0, state + "\n", "")).is_active("shop") is active

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+from ..errors import Busy
 from ..plan import Plan, Step
 from . import entry
 
@@ -36,12 +37,37 @@ def in_use(root: str) -> list[str]:
 
 
 def plan_collect(root: str, keep: Iterable[str] = ()) -> Plan:
-    """Return the removal of every digest that is neither current, nor in use, nor in `keep`."""
-    kept = {current(root), *in_use(root), *keep}
+    """Return the removal of every digest that no process runs from.
+
+    Args:
+        root: directory of the runtimes.
+        keep: digests that stay; the current one where none is named.
+    """
+    kept = {*in_use(root), *(list(keep) or [current(root)])}
     left = [name for name in (os.listdir(root) if os.path.isdir(root) else []) if name.startswith(".staged-")]
     steps = [Step("remove", f"{root}/{digest}", "no pod runs from it") for digest in installed(root) if digest not in kept]
     steps += [Step("remove", f"{root}/{name}", "left by an interrupted installation") for name in sorted(left) if not _alive(name)]
     return Plan("runtimes", tuple(steps), before=installed(root), after=sorted(set(installed(root)) & kept))
+
+
+def plan_uninstall(root: str, link: str) -> Plan:
+    """Return the removal of every runtime and of the command; empty where none is.
+
+    Raises:
+        Busy: a pod or command runs from one of them.
+    """
+    used = in_use(root)
+    if used:
+        raise Busy("a pod runs from the runtime", where=f"{root}/{used[0]}", hint="stop the pods of this host first (rocket list)")
+    links = [path for path in (link, f"{root}/current") if os.path.islink(path) and _is_ours(path, root)]
+    steps = [Step("remove", path, "the runtime is to be absent") for path in (*links, *(f"{root}/{name}" for name in installed(root)))]
+    before = {"digest": current(root)} if current(root) else None
+    return Plan("runtime", tuple(steps), before=before if steps else None)
+
+
+def _is_ours(path: str, root: str) -> bool:
+    target = os.readlink(path)
+    return target.startswith((f"{root}/", "sha512-"))
 
 
 def _alive(name: str) -> bool:
@@ -49,7 +75,7 @@ def _alive(name: str) -> bool:
 
 
 def apply(plan: Plan) -> list[str]:
-    """Remove what the plan says, unless a launcher took hold of it since; return the directories removed.
+    """Remove what the plan says, unless a launcher took hold of it since; return what was removed.
 
     Raises:
         StoreError, OSError: a directory cannot be removed.
@@ -58,7 +84,10 @@ def apply(plan: Plan) -> list[str]:
 
     removed = []
     for step in plan.steps:
-        if os.path.basename(step.subject).startswith(".") or _free(step.subject, remove=True):
+        if os.path.islink(step.subject):
+            os.unlink(step.subject)
+            removed.append(step.subject)
+        elif os.path.basename(step.subject).startswith(".") or _free(step.subject, remove=True):
             remove_tree(step.subject)
             removed.append(step.subject)
     return removed

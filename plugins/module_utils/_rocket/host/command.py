@@ -99,7 +99,7 @@ def _become(path: str, argv: Sequence[str], output: int, errors: int, failure: i
         _close_all_but(failure)
         _default_signals()
         os.chdir("/")
-        os.execve(path, [os.path.basename(argv[0]), *argv[1:]], ENVIRONMENT)
+        os.execve(path, [path, *argv[1:]], ENVIRONMENT)
     except OSError as error:
         code = error.errno or 1
     finally:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import ast
     from collections.abc import Iterator
 
+VERSION = "1.0.0"
 PACKAGE = __name__.rpartition(".host.")[0]
 
 
@@ -77,15 +78,42 @@ def _carry_base() -> None:
 
 
 def _carry_cli() -> None:
-    from ..cli import context, declare, fetch, main, options, output, packages, pod_line, pod_options, trust, version
+    from ..cli import (
+        cat_manifest,
+        context,
+        declare,
+        enter,
+        fetch,
+        gc,
+        image,
+        launch,
+        list,
+        logs,
+        main,
+        options,
+        output,
+        packages,
+        pod_line,
+        pod_options,
+        prepare,
+        release,
+        rm,
+        run,
+        run_prepared,
+        several,
+        status,
+        stop,
+        trust,
+        version,
+    )
 
 
 def _carry_fetch() -> None:
-    from ..fetch import addresses, options
+    from ..fetch import addresses, discovery, fetcher, options, reference, stored, verification
 
 
 def _carry_fetch_transports() -> None:
-    from ..fetch.transports import base, file, registry
+    from ..fetch.transports import base, client, file, https, registry, watchdog
 
 
 def _carry_host() -> None:
@@ -93,15 +121,62 @@ def _carry_host() -> None:
 
 
 def _carry_image() -> None:
-    from ..image import check, compression, layout, limits, pax, stream, tar
+    from ..image import (
+        build,
+        check,
+        compress,
+        compression,
+        extract,
+        fields,
+        header,
+        layout,
+        limits,
+        pax,
+        remove,
+        resolve,
+        sandbox,
+        stream,
+        tar,
+        unpack,
+        whitelist,
+        xattrs,
+    )
 
 
 def _carry_run() -> None:
-    from ..run import declaration, declared_isolators, isolation, launch_record, names, pod_directory, prepare, process, reify, template
+    from ..run import (
+        collect,
+        declaration,
+        declared_isolators,
+        differences,
+        ensure,
+        isolation,
+        launch_record,
+        logs,
+        names,
+        pod_directory,
+        pod_plan,
+        pods,
+        prepare,
+        process,
+        reify,
+        starter,
+        stop,
+        supervise,
+        template,
+    )
+
+
+def _carry_run_cgroup() -> None:
+    from ..run.cgroup import base, detect, v1, v2
 
 
 def _carry_run_linux() -> None:
     from ..run.linux import capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, volumes
+
+
+def _carry_run_stage1() -> None:
+    from ..run.stage1 import base, children, life, namespaces, output, status
 
 
 def _carry_spec() -> None:

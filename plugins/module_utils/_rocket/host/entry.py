@@ -8,6 +8,10 @@ else any user could keep root from starting pods), and a long command of theirs 
 
 from __future__ import annotations
 
+import os
+
+from ..paths import Paths
+
 LOCK = "lock"
 
 TEXT = """import fcntl, os, sys
@@ -22,3 +26,32 @@ sys.dont_write_bytecode = True
 from _rocket.cli.main import main
 raise SystemExit(main(sys.argv[1:]))
 """
+
+
+def launcher(root: str) -> str:
+    """Return the path of the current launcher below `root`, which stays the same over every update."""
+    return f"{root}/current/rocket"
+
+
+def global_options(paths: Paths) -> tuple[str, ...]:
+    """Return the global options that lead the command to `paths`; none for the host's usual ones."""
+    usual = Paths()
+    pairs = (
+        ("--dir", paths.data, usual.data),
+        ("--local-config", paths.local, usual.local),
+        ("--system-config", paths.system, usual.system),
+    )
+    return tuple(f"{option}={given}" for option, given, default in pairs if given != default)
+
+
+def program(root: str, paths: Paths) -> list[str]:
+    """Return the command line of the installed runtime up to the subcommand."""
+    return [launcher(root), *global_options(paths)]
+
+
+def own_program(paths: Paths) -> list[str]:
+    """Return the command line of the runtime that this very code was loaded from; nothing where it is not installed."""
+    directory = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if os.access(f"{directory}/{LOCK}", os.R_OK) and os.access(f"{directory}/rocket", os.X_OK):
+        return [f"{directory}/rocket", *global_options(paths)]
+    return []

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..errors import HostError, RocketError
+from ..errors import HostError, SpecError
 from ..plan import Plan, Step
 from ..record import Record
 from ..spec import canonical
@@ -123,7 +123,7 @@ def damage(wanted: Runtime) -> str:
         digests = dict(listed["files"])
         digests.update({name: hashlib.sha512(data).hexdigest() for name, data in wanted.files})
         found = set(_walk(wanted.directory)) - {"files.json"}
-    except (OSError, RocketError, KeyError, TypeError, ValueError) as error:
+    except (OSError, HostError, SpecError, KeyError, TypeError, ValueError) as error:
         return f"damaged: {error}"
     if found != set(digests):
         return f"damaged: {sorted(found ^ set(digests))[0]} is missing or does not belong there"
@@ -184,7 +184,7 @@ def _link_target(path: str) -> str:
 
 
 def apply(plan: Plan) -> None:
-    """Carry out the steps of plan_install.
+    """Carry out the steps of plan_install; a step of another kind (collect.py) is left to its own part.
 
     Raises:
         HostError: the interpreter cannot compile the package, or the sources are not those of the plan.
@@ -197,7 +197,7 @@ def apply(plan: Plan) -> None:
             if wanted.digest != facts["digest"]:
                 raise HostError("the package changed since the plan was made", where=wanted.root, hint="plan again")
             _install(wanted)
-        else:
+        elif step.action == "link":
             _set_link(step.subject, facts["target"])
 
 

@@ -13,18 +13,25 @@ from __future__ import annotations
 import os
 
 from ..errors import HostError, PodError
-from ..paths import Paths
+from ..run.names import Names, is_pod_name
+from ..run.pod_directory import PodDirectory
+from ..run.starter import Starter
+from ..run.stop import stop
 from ..spec.identifier import check_ac_name
-from . import install
+from ..store.files import fsync_directory, write_atomic
+from . import entry, install
 from .command import Outcome, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..paths import Paths
+
 UNITS = "/etc/systemd/system"
 START_SECONDS = 120
-STOP_SECONDS = 60
+STOP_SECONDS = 30  # beyond the stop timeout of the pod: handlers, statuses, cgroups
+NOT_LOADED = 5
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
 
 _TEXT = """# Written by rocket and written again when it differs: put your own settings into
@@ -33,8 +40,6 @@ _TEXT = """# Written by rocket and written again when it differs: put your own s
 Description=rocket pod {name}
 Wants=network-online.target
 After=network-online.target
-# A pod that cannot start is tried again by who started it, not in a loop.
-StartLimitIntervalSec=0
 
 [Service]
 Type=notify
@@ -72,7 +77,7 @@ def unit_text(name: str, launcher: str, options: Sequence[str] = (), stop_second
         name: the pod's name or UUID.
         launcher: absolute path of the installed ``rocket``, through ``current``.
         options: global options of the command.
-        stop_seconds: how long stopping may take; over the pod's own stop timeout.
+        stop_seconds: how long stopping may take.
 
     Raises:
         SpecError: `name` is no AC name.
@@ -88,45 +93,32 @@ def unit_text(name: str, launcher: str, options: Sequence[str] = (), stop_second
     return _TEXT.format(unit=unit, name=name, command=command, start=START_SECONDS, stop=int(stop_seconds))
 
 
-def global_options(paths: Paths) -> tuple[str, ...]:
-    """Return the global options that lead the command to `paths`; none for the host's usual ones."""
-    usual = Paths()
-    pairs = (
-        ("--dir", paths.data, usual.data),
-        ("--local-config", paths.local, usual.local),
-        ("--system-config", paths.system, usual.system),
-    )
-    return tuple(f"{option}={given}" for option, given, default in pairs if given != default)
-
-
-class SystemdStarter:
-    """Starts and stops named pods by their units.
+class SystemdStarter(Starter):
+    """Starts and stops pods by their units; a pod that runs is enabled, so that it comes back at boot.
 
     Args:
         paths: of the host; written into the unit where they are not the usual ones.
         root: where the runtime is installed; the host's default where empty.
         units: the directory of units.
-        stop_seconds: how long the pod of that name may take to stop.
         program: runs a program of the host; replaced in tests.
     """
 
-    def __init__(
-        self,
-        paths: Paths,
-        root: str = "",
-        units: str = UNITS,
-        stop_seconds: Callable[[str], int] = lambda _name: STOP_SECONDS,
-        program: Callable[..., Outcome] = run,
-    ) -> None:
+    def __init__(self, paths: Paths, root: str = "", units: str = UNITS, program: Callable[..., Outcome] = run) -> None:
         self.paths = paths
-        self.launcher = f"{root or install.default_places()[0]}/current/rocket"
+        self.launcher = entry.launcher(root or install.default_places()[0])
         self.units = units
-        self._stop_seconds = stop_seconds
         self._program = program
 
     def text(self, name: str) -> str:
         """Return the unit as it should be."""
-        return unit_text(name, self.launcher, global_options(self.paths), self._stop_seconds(name))
+        return unit_text(name, self.launcher, entry.global_options(self.paths), self.stop_seconds(name))
+
+    def stop_seconds(self, name: str) -> int:
+        """Return how long systemd has to wait for the pod of that name to stop: more than the pod gives its apps."""
+        named = Names(self.paths).find(name) if is_pod_name(name) else None
+        if named is None or not named.current:
+            return STOP_SECONDS
+        return int(Names(self.paths).generation(name, named.current).declaration["stop_timeout"]) + STOP_SECONDS
 
     def is_current(self, name: str) -> bool:
         """Return whether the unit on disk is what it should be."""
@@ -142,8 +134,6 @@ class SystemdStarter:
         Raises:
             HostError, StoreError: the runtime is not installed, the directory cannot be written, systemd refuses.
         """
-        from ..store.files import write_atomic
-
         if self.is_current(name):
             return False
         if not os.path.exists(self.launcher):
@@ -152,46 +142,56 @@ class SystemdStarter:
         self._systemctl("daemon-reload")
         return True
 
-    def start(self, name: str) -> None:
-        """Write the unit, start it and return when the pod's apps run.
+    def start(self, name: str, uuid: str) -> None:
+        """Write the unit, enable and start it, and return when the pod's apps run.
 
         Raises:
-            PodError: it did not start; the last line of its journal is in the message.
+            PodError: it did not start; says what rocket said.
         """
-        self.write(name)
-        outcome = self._program(["systemctl", "start", "--", unit_name(name)], seconds=START_SECONDS + 30)
+        wanted = name or uuid
+        self.write(wanted)
+        self.enable(wanted)
+        outcome = self._program(["systemctl", "start", "--", unit_name(wanted)], seconds=START_SECONDS + 30)
         if outcome.status:
-            raise PodError(
-                f"did not start: {self._last_words(name) or outcome.reason()}", where=name, hint=f"see journalctl -u {unit_name(name)}"
-            )
+            said = self._last_words(wanted) or outcome.reason()
+            raise PodError(f"did not start: {said}", where=wanted, hint=f"see journalctl -u {unit_name(wanted)}", code="start")
 
-    def stop(self, name: str) -> None:
-        """Stop the unit and return when nothing of it is left; one that is not loaded is stopped.
+    def stop(self, name: str, uuid: str, timeout: int, force: bool = False) -> None:
+        """Stop the unit, disable it, and return when nothing of it is left; one that is not loaded is stopped.
 
         Raises:
-            PodError: systemd could not stop it.
+            PodError: it does not end.
         """
-        outcome = self._program(["systemctl", "stop", "--", unit_name(name)], seconds=self._stop_seconds(name) + 30)
-        if outcome.status and outcome.status != 5:  # 5: not loaded
-            raise PodError(f"did not stop: {outcome.reason()}", where=name, hint=f"see journalctl -u {unit_name(name)}")
+        wanted = name or uuid
+        unit = unit_name(wanted)
+        self.disable(wanted)
+        if force:
+            stop(PodDirectory(self.paths, uuid), timeout, force=True)
+        outcome = self._program(["systemctl", "stop", "--", unit], seconds=timeout + STOP_SECONDS + 30)
+        if outcome.status and outcome.status != NOT_LOADED:
+            raise PodError(f"did not stop: {outcome.reason()}", where=wanted, hint=f"see journalctl -u {unit}")
+        # A pod of this name that was started by other means, such as `rocket run-prepared`.
+        pod = PodDirectory(self.paths, uuid)
+        if pod.directory(missing_ok=True):
+            stop(pod, timeout)
+
+    def _wanted_link(self, name: str) -> str:
+        return f"{self.units}/multi-user.target.wants/{unit_name(name)}"
 
     def enable(self, name: str) -> None:
-        """Have the pod started at boot.
-
-        Raises:
-            HostError: systemd refuses.
-        """
-        self.write(name)
-        self._systemctl("enable", "--", unit_name(name))
+        """Have the pod started at boot: the link that systemctl enable makes, without its reload of every unit."""
+        link = self._wanted_link(name)
+        if not os.path.lexists(link):
+            os.makedirs(os.path.dirname(link), mode=0o755, exist_ok=True)
+            os.symlink(f"../{unit_name(name)}", link)
+            fsync_directory(os.path.dirname(link))
 
     def disable(self, name: str) -> None:
-        """Have the pod not started at boot; no error where it never was.
-
-        Raises:
-            HostError: systemd refuses.
-        """
-        if os.path.exists(f"{self.units}/{unit_name(name)}"):
-            self._systemctl("disable", "--", unit_name(name))
+        """Have the pod not started at boot; no error where it never was."""
+        link = self._wanted_link(name)
+        if os.path.lexists(link):
+            os.unlink(link)
+            fsync_directory(os.path.dirname(link))
 
     def is_active(self, name: str) -> bool:
         """Return whether systemd has the unit running, starting or stopping."""
@@ -199,19 +199,19 @@ class SystemdStarter:
         return outcome.output.strip() in ("active", "activating", "deactivating", "reloading")
 
     def forget(self, name: str) -> None:
-        """Stop the pod and leave no trace of its unit.
+        """Leave no trace of the unit of a pod that was stopped.
 
         Raises:
-            PodError, HostError: systemd refuses.
+            HostError: systemd refuses.
         """
         path = f"{self.units}/{unit_name(name)}"
-        self.stop(name)
         self.disable(name)
         if os.path.exists(path):
             os.unlink(path)
+            fsync_directory(self.units)
             self._systemctl("daemon-reload")
-        # A unit that failed stays in systemd's memory until it is told.
-        self._program(["systemctl", "reset-failed", "--", unit_name(name)])
+            # A unit that failed stays in systemd's memory until it is told.
+            self._program(["systemctl", "reset-failed", "--", unit_name(name)])
 
     def _systemctl(self, *words: str) -> None:
         outcome = self._program(["systemctl", *words])
