@@ -327,4 +327,4 @@ def test_describe_refuses_what_is_no_key(content):
 
 
 def test_keyring_uses_the_clock_of_the_host_by_default(paths):
-    Keyring(paths).plan_add(ARMORED, PRINT, None)
+    assert Keyring(paths).plan_add(ARMORED, PRINT, None).changed
