@@ -32,6 +32,11 @@ DEFAULT_NETWORK = "none"
 DEFAULT_STOP_TIMEOUT = 10
 MAX_STOP_TIMEOUT = 86400
 MAX_ID = (1 << 31) - 2
+MEMBERS = ("name", "apps", "volumes", "network", "stop_timeout", "isolators", "user_annotations", "manifest")
+APP_MEMBERS = (
+    *("name", "image", "exec", "environment", "mounts", "isolators"),
+    *("user", "group", "working_directory", "read_only_root", "annotations"),
+)
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _VARIABLE = _LETTERS | frozenset("0123456789.-")
 
@@ -60,22 +65,22 @@ class Declaration(Record):
             SpecError: names the JSON path of what is wrong.
         """
         node = Node(value, path)
+        _only(node, MEMBERS)
         name = node.required("name") if named else node.optional("name")
-        normal: dict[str, Any] = {"name": check_ac_name(name.value, name.path) if name else ""}
-        manifest = node.optional("manifest")
-        network, timeout = node.optional("network"), node.optional("stop_timeout")
-        if manifest is not None:
-            normal["manifest"] = read_manifest(manifest)
-        else:
+        manifest, network, timeout = node.optional("manifest"), node.optional("network"), node.optional("stop_timeout")
+        normal: dict[str, Any] = {"name": check_ac_name(name.value, name.path) if name and (named or name.value) else ""}
+        if manifest is None:
             normal.update(_short(node))
-        given = _settings(normal.get("manifest", {}), join(path, "manifest"), network is not None, timeout is not None)
-        normal["network"] = check_network(network) if network else given.get("network", DEFAULT_NETWORK)
-        normal["stop_timeout"] = timeout.integer(0, MAX_STOP_TIMEOUT) if timeout else given.get("stop_timeout", DEFAULT_STOP_TIMEOUT)
-        if manifest is not None:
+        else:
             for other in ("apps", "volumes", "isolators", "user_annotations"):
-                if other in node.members():
+                if node.optional(other) is not None:
                     raise SpecError("cannot stand beside manifest", path=join(path, other), hint=f"declare {other} inside the manifest")
-        node.refuse_unknown()
+            normal["manifest"] = read_manifest(manifest)
+        given = {
+            "network": check_network(network) if network else None,
+            "stop_timeout": timeout.integer(0, MAX_STOP_TIMEOUT) if timeout else None,
+        }
+        normal.update(_settings(normal.get("manifest", {}), join(path, "manifest"), given))
         return cls(normal["name"], normal)
 
     def normal(self) -> dict[str, Any]:
@@ -108,22 +113,36 @@ class Declaration(Record):
         return template
 
 
-def _settings(manifest: dict[str, Any], path: str, network: bool, timeout: bool) -> dict[str, Any]:
-    """Return network and stop timeout as the annotations of a pod manifest give them; each may be said in one place only."""
-    found: dict[str, Any] = {}
+def _only(node: Node, known: tuple[str, ...]) -> None:
+    """Refuse members that are not offered, before anything else is said about the others."""
+    for word in known:
+        node.optional(word)
+    node.refuse_unknown()
+
+
+def _settings(manifest: dict[str, Any], path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return network and stop timeout: as declared, else as an annotation of the manifest says, else the defaults.
+
+    Raises:
+        SpecError: both places say it, and differently.
+    """
+    said: dict[str, Any] = {}
+    value: Any
     for index, item in enumerate(manifest.get("annotations") or []):
         node = Node(item["value"], f"{join(path, 'annotations')}[{index}].value")
         if item["name"] == NETWORK:
-            found["network"], twice = check_network(node), network
+            word, value = "network", check_network(node)
         elif item["name"] == STOP_TIMEOUT:
             digits = node.value.isascii() and node.value.isdigit() and len(node.value) < 7
             number = Node(int(node.value) if digits else node.value, node.path)
-            found["stop_timeout"], twice = number.integer(0, MAX_STOP_TIMEOUT), timeout
+            word, value = "stop_timeout", number.integer(0, MAX_STOP_TIMEOUT)
         else:
             continue
-        if twice:
-            raise node.error("is declared beside the manifest too", hint="say it in one place")
-    return found
+        said[word] = value
+        if given[word] not in (None, said[word]):
+            raise node.error(f"{word} is declared beside the manifest too, as {given[word]}", hint="say it in one place")
+    defaults = {"network": DEFAULT_NETWORK, "stop_timeout": DEFAULT_STOP_TIMEOUT}
+    return {word: said.get(word, default) if given[word] is None else given[word] for word, default in defaults.items()}
 
 
 def check_network(node: Node) -> str:
@@ -164,6 +183,7 @@ def _short(node: Node) -> dict[str, Any]:
 
 
 def _app(node: Node) -> dict[str, Any]:
+    _only(node, APP_MEMBERS)
     name, image = node.required("name", "P5"), node.required("image", "P5")
     app: dict[str, Any] = {"name": check_ac_name(name.value, name.path), "image": _image(image)}
     readers = {
@@ -183,7 +203,6 @@ def _app(node: Node) -> dict[str, Any]:
             app[word] = read(member)
     if app.get("exec") == [] or "" in app.get("exec", ())[:1]:
         raise SpecError("must name a program", path=join(node.path, "exec"), rule="M6")
-    node.refuse_unknown()
     return app
 
 
@@ -191,6 +210,8 @@ def _image(node: Node) -> str:
     text = node.text("P5", empty=False)
     if text.startswith("sha512-"):
         return check_image_id(text, node.path)
+    if "://" in text:
+        raise node.error("the name or ID of an image of the store was expected", "P5", hint="fetch it, then declare the name it has there")
     return str(ImageName.parse(text, node.path))
 
 

@@ -16,12 +16,13 @@ A mount point without a mount takes the pod's volume of its own name, else an em
 
 from __future__ import annotations
 
-from ..errors import PodError, SpecError
+from ..errors import IsolatorError, PodError, SpecError
 from ..record import Record
 from ..spec.canonical import digest
+from ..spec.isolators import DEFAULT_CAPABILITIES
 from ..spec.pod_manifest import PodManifest, RuntimeApp, RuntimeImage, check_image, check_reified
 from ..spec.values import NamedValue
-from .declared_isolators import family
+from .declared_isolators import REMOVE, RETAIN, family
 from .template import STRICT, copy, image_reference
 
 TYPE_CHECKING = False
@@ -84,6 +85,7 @@ def reify(
         allow_ignored: isolators that may be ignored although they are refused otherwise.
 
     Raises:
+        IsolatorError: the image asks for capabilities that the declaration does not give.
         SpecError: P5, P6, P8, P13, P16, or an image without an app that nobody completes.
         NotFound: an image is not in the store; from `find`.
     """
@@ -140,6 +142,8 @@ def _effective(declared: dict[str, Any], image: dict[str, Any], path: str) -> di
     environment = {item["name"]: item["value"] for item in app.get("environment") or []}
     environment.update(sorted(declared.get("environment", {}).items()))
     app["environment"] = [{"name": name, "value": value} for name, value in environment.items()]
+    declared_names = {isolator["name"] for isolator in declared.get("isolators", ())}
+    _check_asked(app, declared_names, path)
     replaced = {name for isolator in declared.get("isolators", ()) for name in family(isolator["name"])}
     kept = [isolator for isolator in app.get("isolators") or [] if isolator["name"] not in replaced]
     app["isolators"] = kept + copy(declared.get("isolators", []))
@@ -148,6 +152,21 @@ def _effective(declared: dict[str, Any], image: dict[str, Any], path: str) -> di
         if mount["read_only"]:
             _make_read_only(points, mount)
     return app
+
+
+def _check_asked(app: dict[str, Any], declared: set[str], path: str) -> None:
+    """Refuse capabilities beyond the 14 defaults that only the image asks for: more power is the operator's to give."""
+    if declared & {RETAIN, REMOVE}:
+        return
+    for isolator in app.get("isolators") or []:
+        more = sorted(set(isolator["value"]["set"]) - set(DEFAULT_CAPABILITIES)) if isolator["name"] == RETAIN else []
+        if more:
+            raise IsolatorError(
+                f"the image asks for {', '.join(more)}, which the declaration does not give",
+                where=path,
+                hint="list the capabilities that the app may have under isolators.capabilities",
+                code="capabilities",
+            )
 
 
 def _make_read_only(points: list[dict[str, Any]], mount: dict[str, Any]) -> None:

@@ -1,0 +1,304 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+from _rocket.errors import IsolatorError, NotFound, PodError, SpecError
+from _rocket.run.declaration import Declaration
+from _rocket.run.launch_record import decode, encode, launch_record
+from _rocket.run.reify import Generation, reify
+from _rocket.spec.canonical import digest
+from _rocket.spec.pod_manifest import PodManifest, check_reified
+
+FULL = {
+    "exec": ["/bin/web", "--fast"],
+    "user": "web",
+    "group": "web",
+    "supplementaryGIDs": [7],
+    "workingDirectory": "/srv",
+    "eventHandlers": [{"name": "pre-start", "exec": ["/pre"]}, {"name": "post-stop", "exec": ["/post"]}],
+    "environment": [{"name": "A", "value": "image"}, {"name": "Z", "value": "image"}],
+    "isolators": [
+        {"name": "resource/memory", "value": {"limit": "64Mi"}},
+        {"name": "os/linux/capabilities-remove-set", "value": {"set": ["CAP_KILL"]}},
+    ],
+    "mountPoints": [{"name": "data", "path": "/data"}, {"name": "cache", "path": "/cache", "readOnly": True}],
+}
+
+
+def generation(store, app=None, named="web", **members):
+    value = {"name": "shop", "apps": [{"name": named, "image": "example.com/web", **(app or {})}], **members}
+    return reify(Declaration.from_json(value), store.resolve)
+
+
+def record(made, **options):
+    trees = {app["image"]["id"]: "/tree" for app in made.manifest["apps"]}
+    return launch_record(made.manifest, trees, "6f2a7c11-9c1e-4f3e-8b1a-5f0f6c9d2e11", made.name, "/pod/volumes", **options)
+
+
+@pytest.fixture
+def full(make_store, make_image):
+    return make_store(make_image(app=FULL))
+
+
+@pytest.mark.spec("P3")
+def test_a_reified_manifest_stands_on_its_own(full):
+    made = generation(full)
+    check_reified(PodManifest.from_json(made.manifest))
+    (app,) = made.manifest["apps"]
+    assert app["image"]["id"] == "sha512-" + "a" * 128
+    assert {mount["path"]: mount["volume"] for mount in app["mounts"]} == {"/data": "web-data", "/cache": "web-cache"}
+    assert [volume["kind"] for volume in made.manifest["volumes"]] == ["empty", "empty"]
+    assert made.digest == digest(made.manifest)
+
+
+@pytest.mark.spec("P3")
+def test_a_mount_point_takes_the_volume_of_its_name_and_apps_share_nothing_by_chance(make_store, make_image):
+    store = make_store(make_image(app=FULL))
+    value = {
+        "name": "shop",
+        "apps": [{"name": name, "image": "example.com/web"} for name in ("one", "two")],
+        "volumes": [{"name": "data", "kind": "empty"}],
+    }
+    made = reify(Declaration.from_json(value), store.resolve)
+    mounts = [{mount["path"]: mount["volume"] for mount in app["mounts"]} for app in made.manifest["apps"]]
+    assert mounts == [{"/data": "data", "/cache": "one-cache"}, {"/data": "data", "/cache": "two-cache"}]
+
+
+def test_a_made_up_volume_never_takes_the_name_of_a_declared_one(full):
+    made = generation(
+        full,
+        {"mounts": [{"volume": "web-data", "path": "/other"}]},
+        volumes=[{"name": "web-data", "kind": "host", "source": "/secret"}],
+    )
+    assert {mount["path"]: mount["volume"] for mount in made.manifest["apps"][0]["mounts"]}["/data"] == "web-data-2"
+
+
+@pytest.mark.spec("P6")
+def test_the_app_of_a_pod_manifest_replaces_the_image_s_as_a_whole(full):
+    app = {"exec": ["/other"], "user": "0", "group": "0"}
+    manifest = {
+        "acKind": "PodManifest",
+        "acVersion": "0.8.11",
+        "apps": [{"name": "web", "image": {"name": "example.com/web"}, "app": app}],
+    }
+    made = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), full.resolve)
+    assert made.manifest["apps"][0]["app"] == app
+    assert "volumes" not in made.manifest
+
+
+def test_overrides_complete_the_image_s_app(full):
+    made = generation(
+        full,
+        {
+            "exec": ["/bin/other"],
+            "environment": {"Z": "declared", "B": "declared"},
+            "isolators": {"memory": "1Gi", "capabilities": ["CAP_NET_ADMIN"]},
+            "user": 7,
+        },
+    )
+    app = made.manifest["apps"][0]["app"]
+    assert app["exec"] == ["/bin/other"] and app["user"] == "7" and app["group"] == "web"
+    assert [(item["name"], item["value"]) for item in app["environment"]] == [("A", "image"), ("Z", "declared"), ("B", "declared")]
+    names = [item["name"] for item in app["isolators"]]
+    assert names == ["os/linux/capabilities-retain-set", "resource/memory"]
+    assert [handler["exec"] for handler in app["eventHandlers"]] == [["/pre"], ["/post"]]
+
+
+@pytest.mark.spec("P5")
+@pytest.mark.parametrize(
+    ("image", "path"),
+    [
+        ({"id": "sha512-" + "a" * 128, "name": "example.com/other"}, "manifest.apps[0].image.name"),
+        (
+            {"id": "sha512-" + "a" * 128, "name": "example.com/web", "labels": [{"name": "version", "value": "2.0"}]},
+            "manifest.apps[0].image.labels[0].value",
+        ),
+    ],
+)
+def test_an_id_with_the_name_of_another_image_is_refused(full, image, path):
+    manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [{"name": "web", "image": image}]}
+    with pytest.raises(SpecError) as caught:
+        reify(Declaration.from_json({"name": "shop", "manifest": manifest}), full.resolve)
+    assert caught.value.where == path
+
+
+@pytest.mark.spec("P16")
+@pytest.mark.parametrize("other", ["/data", "/data/x", "/dat/../data/"])
+def test_mounts_inside_each_other_are_refused(full, other):
+    with pytest.raises(SpecError):
+        generation(
+            full,
+            {"mounts": [{"volume": "v", "path": "/data"}, {"volume": "v", "path": other}]},
+            volumes=[{"name": "v", "kind": "empty"}],
+        )
+
+
+@pytest.mark.spec("P16")
+def test_mounts_with_a_common_beginning_are_not_inside_each_other(full):
+    mounts = [{"volume": "v", "path": path} for path in ("/data", "/data-2", "/dat")]
+    generation(full, {"mounts": mounts}, volumes=[{"name": "v", "kind": "empty"}])
+
+
+def test_an_image_without_an_app_has_to_be_completed(make_store, make_image):
+    store = make_store(make_image(app=None))
+    with pytest.raises(SpecError, match="exec"):
+        generation(store)
+    generation(store, {"exec": ["/bin/x"], "user": 0, "group": 0})
+
+
+def test_an_image_cannot_give_itself_more_power(make_store, make_image):
+    greedy = {"exec": ["/x"], "user": "0", "group": "0"}
+    greedy["isolators"] = [{"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_SYS_ADMIN", "CAP_KILL"]}}]
+    store = make_store(make_image(app=greedy))
+    with pytest.raises(IsolatorError, match="CAP_SYS_ADMIN"):
+        generation(store)
+    made = generation(store, {"isolators": {"capabilities": ["CAP_SYS_ADMIN"]}})
+    assert record(made)["apps"][0]["capabilities"] == ["CAP_SYS_ADMIN"]
+
+
+def test_what_the_declaration_does_not_say_does_not_change_the_digest(full):
+    assert generation(full).digest == generation(full, network="none", stop_timeout=10).digest
+    assert generation(full).digest != generation(full, stop_timeout=11).digest
+    assert generation(full).digest != generation(full, network="host").digest
+
+
+def test_a_missing_image_is_not_found(make_store):
+    with pytest.raises(NotFound):
+        generation(make_store(), {"image": "example.com/none"})
+
+
+def test_a_generation_is_read_back_and_a_changed_one_refused(full):
+    made = generation(full)
+    assert Generation.from_json(made.to_json()) == made
+    value = made.to_json()
+    value["manifest"] = {**value["manifest"], "apps": []}
+    with pytest.raises(PodError, match="digest"):
+        Generation.from_json(value)
+
+
+def test_a_volume_that_nobody_mounts_is_worth_a_word(full):
+    made = generation(full, volumes=[{"name": "idle", "kind": "empty"}])
+    assert any("idle" in warning for warning in made.warnings)
+
+
+def test_the_launch_record_is_primitives_and_complete(full):
+    made = generation(
+        full,
+        {"mounts": [{"volume": "host", "path": "/data"}], "read_only_root": True},
+        volumes=[{"name": "host", "kind": "host", "source": "/srv", "recursive": False}],
+        stop_timeout=3,
+    )
+    launch = record(made)
+    assert decode(encode(launch), "launch") == launch
+    assert (launch["network"], launch["stop_timeout"], launch["hostname"], launch["version"]) == ("none", 3, "shop", 1)
+    app = launch["apps"][0]
+    assert app["mounts"] == [
+        {"source": "/srv", "target": "/data", "read_only": False, "recursive": False, "volume": "host"},
+        {"source": "/pod/volumes/web-cache", "target": "/cache", "read_only": True, "recursive": False, "volume": "web-cache"},
+    ]
+    assert (app["pre_start"], app["post_stop"]) == (["/pre"], ["/post"])
+    assert app["environment"] == [["A", "image"], ["Z", "image"]]
+    assert app["supplementary_gids"] == [7] and app["read_only_root"] is True and app["working_directory"] == "/srv"
+    assert "CAP_KILL" not in app["capabilities"] and len(app["capabilities"]) == 13
+
+
+def test_read_only_holds_if_either_says_so(full):
+    made = generation(
+        full,
+        {"mounts": [{"volume": "host", "path": "/data"}, {"volume": "two", "path": "/new", "read_only": True}]},
+        volumes=[{"name": "host", "kind": "host", "source": "/srv", "read_only": True}, {"name": "two", "kind": "empty"}],
+    )
+    assert [mount["read_only"] for mount in record(made)["apps"][0]["mounts"]] == [True, True, True]
+
+
+def test_volumes_of_one_app_are_never_another_s(make_store):
+    own = {"name": "data", "kind": "empty"}
+    app = {"exec": ["/x"], "user": "0", "group": "0"}
+    apps = [
+        {
+            "name": name,
+            "image": {"name": "example.com/web"},
+            "app": app,
+            "mounts": [{"volume": "data", "path": "/d", "appVolume": own}],
+        }
+        for name in ("one", "two")
+    ]
+    manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps}
+    made = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), make_store().resolve)
+    sources = [app["mounts"][0]["source"] for app in record(made)["apps"]]
+    assert sources == ["/pod/volumes/one_data", "/pod/volumes/two_data"]
+
+
+def outcomes(launch, name):
+    return [(item["scope"], item["outcome"]) for item in launch["isolators"] if item["name"] == name]
+
+
+@pytest.mark.spec("I1")
+def test_the_pod_bounds_its_apps(make_store):
+    made = generation(
+        make_store(),
+        {"isolators": {"memory": {"request": "1Gi", "limit": "2Gi"}, "cpu": "2", "pids": 50}},
+        isolators={"memory": "512Mi", "cpu": "1", "pids": 60},
+    )
+    launch = record(made)
+    limits = launch["apps"][0]["limits"]
+    assert (limits["memory_limit"], limits["memory_request"], limits["cpu_limit"], limits["pids"]) == (1 << 29, 1 << 29, 1000, 50)
+    assert outcomes(launch, "resource/memory") == [("pod", "enforced"), ("web", "modified")]
+    assert outcomes(launch, "appc.rocket/pids") == [("pod", "enforced"), ("web", "enforced")]
+    assert launch["limits"]["memory_limit"] == 1 << 29
+
+
+@pytest.mark.spec("I2")
+def test_what_is_not_enforced_is_said_and_refused_in_strict_mode(make_store):
+    made = generation(make_store(), {"isolators": [{"name": "example.com/new", "value": 1}]})
+    launch = record(made)
+    assert outcomes(launch, "example.com/new") == [("web", "ignored")]
+    with pytest.raises(IsolatorError, match="example.com/new"):
+        record(made, strict=True)
+    assert outcomes(record(made, strict=True, allow_ignored=("example.com/new",)), "example.com/new") == [("web", "ignored")]
+
+
+@pytest.mark.spec("I2")
+def test_what_this_host_lacks_is_ignored_with_its_reason(make_store):
+    made = generation(make_store(), {"isolators": {"pids": 5}})
+    launch = record(made, unavailable={"appc.rocket/pids": "no pids controller"})
+    assert launch["apps"][0]["limits"]["pids"] is None
+    assert [item["reason"] for item in launch["isolators"] if item["outcome"] == "ignored"] == ["no pids controller"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("os/linux/seccomp-remove-set", {"set": ["mount"]}),
+        ("os/linux/seccomp-retain-set", {"set": ["read"]}),
+        ("os/linux/selinux-context", {"user": "a", "role": "b", "type": "c", "level": "d"}),
+        ("os/linux/apparmor-profile", {"profile": "web"}),
+    ],
+)
+def test_a_guard_of_the_host_is_never_ignored_silently(make_store, name, value):
+    made = generation(make_store(), {"isolators": [{"name": name, "value": value}]})
+    with pytest.raises(IsolatorError, match=name):
+        record(made)
+    assert outcomes(record(made, allow_ignored=(name,)), name) == [("web", "ignored")]
+
+
+def test_no_new_privileges_is_on_unless_an_isolator_says_false(make_store):
+    plain = record(generation(make_store()))
+    assert plain["apps"][0]["no_new_privileges"] is True
+    assert outcomes(plain, "os/linux/no-new-privileges") == [("web", "modified")]
+    off = record(generation(make_store(), {"isolators": {"no_new_privileges": False}}))
+    assert off["apps"][0]["no_new_privileges"] is False
+    assert len(plain["apps"][0]["capabilities"]) == 14
+
+
+@pytest.mark.spec("I3")
+def test_without_a_request_the_limit_is_the_request(make_store):
+    limits = record(generation(make_store(), {"isolators": {"memory": "8Ki", "cpu": "1"}}))["apps"][0]["limits"]
+    assert (limits["memory_request"], limits["cpu_request"]) == (8192, 1000)
+
+
+@pytest.mark.parametrize("data", [b"", b"x", encode({"version": 99}), encode({"version": 1})[:-1]])
+def test_a_damaged_launch_record_is_refused(data):
+    with pytest.raises(PodError, match="prepare the pod again"):
+        decode(data, "launch")
