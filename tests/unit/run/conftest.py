@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from _rocket.errors import NotFound, PodError
 from _rocket.run.pod_directory import PodDirectory
 from _rocket.run.starter import Starter
@@ -39,7 +40,7 @@ class FakeStore:
 
     def resolve(self, text: str) -> ImageRecord:
         for record in self.records:
-            if text == record.id or not text.startswith("sha512-") and ImageName.parse(text).matches(record.manifest):
+            if text == record.id or (not text.startswith("sha512-") and ImageName.parse(text).matches(record.manifest)):
                 return record
         raise NotFound("no such image", where=text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+
 from _rocket.errors import SpecError
 from _rocket.run.declaration import Declaration
 
@@ -129,7 +130,7 @@ def test_a_network_that_is_not_offered_yet_says_what_is():
         (app(exec=[""]), "apps[0].exec"),
         (app(exec=["/a", 1]), "apps[0].exec[1]"),
         (app(exec=["/a\0b"]), "apps[0].exec[0]"),
-        (app(environment={"1A": "x"}), 'apps[0].environment.1A'),
+        (app(environment={"1A": "x"}), "apps[0].environment.1A"),
         (app(environment={"A": True}), "apps[0].environment.A"),
         (app(environment={"A": 1.5}), "apps[0].environment.A"),
         (app(environment={"A": None}), "apps[0].environment.A"),

@@ -249,10 +249,10 @@ class PodDirectory:
         return True
 
     def holder(self) -> Process | None:
-        """Return the process that says it holds the lock, or None where it does not say; a message's help, not a proof."""
+        """Return the live process that says it holds the lock, or None where none does."""
         location = self.location
-        found = read_processes(f"{location}/supervisor")[:1] or read_processes(f"{location}/lock")
-        return found[0] if found else None
+        said = (*read_processes(f"{location}/supervisor")[:1], *read_processes(f"{location}/lock"))
+        return next((process for process in said if process.alive), None)
 
     def processes(self) -> tuple[Process | None, Process | None]:
         """Return supervisor and init of the pod as they were written down, each None when unknown; alive or not."""
@@ -284,7 +284,8 @@ class PodDirectory:
     def move(self, state: str) -> None:
         """Rename the pod into the directory `state`; the lock stays.
 
-        Into ``run`` nothing is synced: after a power loss the pod is then still prepared, and unused.
+        Only ``prepared`` has to last over a power loss, and is synced. Else a pod is found one step behind, and that its files
+        were changed since is in the same journal as the step.
 
         Raises:
             PodError: the lock is not held, or a pod does not go that way.
@@ -304,7 +305,7 @@ class PodDirectory:
                 f"cannot move from {here} to {state}: {error.strerror}", where=self.uuid, hint="run the command again"
             ) from error
         self._directory = state
-        if state != "run":
+        if state == "prepared":
             fsync_directory(self.paths.pods(state))
             fsync_directory(self.paths.pods(here))
 

@@ -186,4 +186,5 @@ def _line(fd: int, deadline: float) -> str | None:
         if not part:
             break
         data += part
-    return data.partition(b"\n")[0].decode("utf-8", "replace")
+    line, end, _rest = data.partition(b"\n")
+    return line.decode("utf-8", "replace") + ("" if end or not line else " (cut short)")

@@ -70,8 +70,8 @@ def kill_leftovers(pod: PodDirectory) -> bool:
 def _supervisor(pod: PodDirectory, deadline: float) -> Process | None:
     """Return the live supervisor; one that has only just locked the pod gets until `deadline` to write down who it is."""
     while True:
-        supervisor = pod.processes()[0] or pod.holder()
-        if supervisor is not None and supervisor.alive:
+        supervisor = pod.holder()
+        if supervisor is not None:
             return supervisor
         if pod.wait(min(deadline, time.monotonic() + 0.1)) or time.monotonic() >= deadline:
             return None
