@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import os
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ def source(path: str, text: str) -> Source:
     return Source(path, text, ast.parse(text, path))
 
 
-def files() -> list[str]:
+@lru_cache(maxsize=None)
+def files() -> tuple[str, ...]:
     """Return the path of every file that belongs to the project, sorted; new ones that git does not ignore included."""
     listing = subprocess.run(
         ["git", "-C", str(TOP), "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=False
@@ -40,7 +42,7 @@ def files() -> list[str]:
         for directory, below, here in os.walk(TOP):
             below[:] = [name for name in below if name not in LEFT_OUT]
             names.update(os.path.relpath(os.path.join(directory, name), TOP) for name in here)
-    return sorted(name for name in names if (TOP / name).is_file())
+    return tuple(sorted(name for name in names if (TOP / name).is_file()))
 
 
 def text_of(path: str) -> str:
@@ -48,9 +50,10 @@ def text_of(path: str) -> str:
     return (TOP / path).read_text(encoding="utf-8", errors="backslashreplace")
 
 
-def sources(prefix: str) -> list[Source]:
+@lru_cache(maxsize=None)
+def sources(prefix: str) -> tuple[Source, ...]:
     """Return every Python file whose path starts with `prefix`, parsed."""
-    return [source(path, text_of(path)) for path in files() if path.startswith(prefix) and path.endswith(".py")]
+    return tuple(source(path, text_of(path)) for path in files() if path.startswith(prefix) and path.endswith(".py"))
 
 
 def product_modules(*parts: str) -> list[str]:

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from checkout import Source
 
@@ -208,6 +208,17 @@ def forbidden_calls(source: Source) -> Iterator[str]:
             yield f"{source.path}:{number}: those letters are forbidden under plugins"
 
 
+def pylint_of_ansible_test(source: Source) -> Iterator[str]:
+    """What `ansible-test sanity` finds after minutes, found here at once: the name `_`, and `type(x) is int`."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == "_":
+            yield f"{source.path}:{node.lineno}: ansible-test refuses the name _; say what is thrown away: _name"
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot, ast.Eq, ast.NotEq)):
+            sides = [isinstance(side, ast.Call) and _called(side) == "type" for side in (node.left, node.comparators[0])]
+            if sides == [True, False]:
+                yield f"{source.path}:{node.lineno}: ansible-test refuses to compare type(x); use isinstance"
+
+
 def _words(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
@@ -230,7 +241,7 @@ def names(source: Source) -> Iterator[str]:
                 yield f"{source.path}:{getattr(node, 'lineno', 1)}: {given} says {word}; name what it does"
 
 
-def explained_methods(product: list[Source]) -> set[str]:
+def explained_methods(product: Sequence[Source]) -> set[str]:
     """Return `Class.method` for every method with a docstring; what overrides one need not repeat it."""
     classes = [node for item in product for node in ast.walk(item.tree) if isinstance(node, ast.ClassDef)]
     return {
@@ -274,7 +285,7 @@ def length(source: Source, limit: int = 450) -> Iterator[str]:
         yield f"{source.path}:{limit}: {lines} lines; split it (the limit is {limit}, the aim 300)"
 
 
-def cycles(product: list[Source]) -> Iterator[str]:
+def cycles(product: Sequence[Source]) -> Iterator[str]:
     """Rule 2: no cycle among the imports that happen when a file is imported."""
     known = {module_name(item.path): item for item in product}
     graph = {

@@ -61,6 +61,9 @@ PLANTED = [
     (rules.forbidden_calls, P + "run/a.py", "assert x", "assertion = 1"),
     (rules.forbidden_calls, P + "run/a.py", "'''\nassert this\n'''", "'''\nit is asserted\n'''"),
     (rules.forbidden_calls, P + "run/a.py", "x._url" + "open()", "x._open_url()"),
+    (rules.pylint_of_ansible_test, "tests/unit/test_a.py", "for _ in x: pass", "for _number in x: pass"),
+    (rules.pylint_of_ansible_test, "tests/unit/test_a.py", "a, _ = b", "a, _rest = b"),
+    (rules.pylint_of_ansible_test, P + "run/a.py", "type(a) is not int", "type(a) is type(b)"),
     (rules.names, P + "run/pod_manager.py", "", ""),
     (rules.names, P + "run/a.py", "class PodHelper: pass", "class EventHandler: pass"),
     (rules.names, P + "run/a.py", "def common_paths(): pass", "def f(common): pass"),
@@ -139,6 +142,7 @@ RULES_OF_PLUGINS = [
     rules.future_annotations,
     rules.length,
 ]
+RULES_OF_PYTHON = [rules.pylint_of_ansible_test]
 RULES_OF_TEXT = [text_rules.licence_header, text_rules.machine_paths, text_rules.package_hosts]
 
 
@@ -168,6 +172,11 @@ def test_the_product_is_explained():
 @pytest.mark.parametrize("rule", RULES_OF_PLUGINS)
 def test_the_plugins_keep(rule):
     keep(finding for file in checkout.sources("plugins/") for finding in rule(file))
+
+
+@pytest.mark.parametrize("rule", RULES_OF_PYTHON)
+def test_every_python_file_keeps(rule):
+    keep(finding for file in checkout.sources("") for finding in rule(file))
 
 
 @pytest.mark.parametrize("rule", RULES_OF_TEXT)

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from checkout import Source
 
@@ -69,7 +69,7 @@ def package_hosts(path: str, text: str) -> Iterator[str]:
                 yield f"{path}:{number}: names a package registry's host; leave it to the configuration of the client"
 
 
-def repeated_names(paths: list[str]) -> Iterator[str]:
+def repeated_names(paths: Sequence[str]) -> Iterator[str]:
     """Test files have names of their own: without packages pytest cannot tell two equal ones apart."""
     tests = [path for path in paths if path.startswith("tests/") and path.endswith(".py") and "/files/" not in path]
     counted = Counter(path.rpartition("/")[2] for path in tests)
