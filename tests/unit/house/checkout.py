@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import os
 import subprocess
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ def source(path: str, text: str) -> Source:
     return Source(path, text, ast.parse(text, path))
 
 
-@lru_cache(maxsize=None)
+@cache
 def files() -> tuple[str, ...]:
     """Return the path of every file that belongs to the project, sorted; new ones that git does not ignore included."""
     listing = subprocess.run(
@@ -50,7 +50,7 @@ def text_of(path: str) -> str:
     return (TOP / path).read_text(encoding="utf-8", errors="backslashreplace")
 
 
-@lru_cache(maxsize=None)
+@cache
 def sources(prefix: str) -> tuple[Source, ...]:
     """Return every Python file whose path starts with `prefix`, parsed."""
     return tuple(source(path, text_of(path)) for path in files() if path.startswith(prefix) and path.endswith(".py"))
