@@ -30,10 +30,18 @@ NAME = "example.com/bench"
 
 
 class Launcher(NamedTuple):
-    """One row of the table: `{n}` in a word of the command is the number of the round."""
+    """One row of the table.
+
+    Attributes:
+        name: what the row is called.
+        command: what is measured; `{n}` in a word is the number of the round, `{before}` what the next wrote.
+        before: what is done first, without being measured.
+        tidy: what is done after the last round.
+    """
 
     name: str
     command: tuple[str, ...]
+    before: tuple[str, ...] = ()
     tidy: tuple[str, ...] = ()
 
 
@@ -62,6 +70,8 @@ def rocket() -> list[Launcher]:
     """Install the runtime under build/bench, put the image in its store, and return its rows."""
     sys.path.insert(0, str(TOP / "plugins" / "module_utils"))
     from _rocket.host import install
+    from _rocket.image.build import build
+    from _rocket.spec.image_manifest import parse_image_manifest
 
     link = PLACE / "rocket"
     install.apply(install.plan_install(str(PLACE / "runtime"), interpreter="/usr/bin/python3", link=str(link)))
@@ -72,13 +82,17 @@ def rocket() -> list[Launcher]:
         "labels": [{"name": "version", "value": "1"}, {"name": "os", "value": "linux"}, {"name": "arch", "value": _arch()}],
         "app": {"exec": ["/bin/true"], "user": "0", "group": "0"},
     }
-    (PLACE / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    image = str(PLACE / "bench.aci")
+    build(str(ROOTFS), parse_image_manifest(json.dumps(manifest).encode()), image)
     base = (str(link), f"--dir={PLACE / 'data'}", f"--local-config={PLACE / 'etc'}", f"--system-config={PLACE / 'usr'}")
     base = (*base, "--insecure-options=image")
-    image = str(PLACE / "bench.aci")
-    checked(*base, "image", "build", f"--manifest={PLACE / 'manifest.json'}", str(ROOTFS), image)
     checked(*base, "fetch", image)
-    return [Launcher("rocket run", (*base, "run", "--net=none", NAME), (*base, "gc", "--grace-period=0s"))]
+    collect = (*base, "gc", "--grace-period=0")
+    prepare = (*base, "prepare", "--quiet", "--net=none", NAME)
+    return [
+        Launcher("rocket run", (*base, "run", "--net=none", NAME), tidy=collect),
+        Launcher("rocket run-prepared", (*base, "run-prepared", "{before}"), before=prepare),
+    ]
 
 
 def _arch() -> str:
@@ -133,7 +147,8 @@ def others() -> list[Launcher]:
 
 def launch(row: Launcher, number: int) -> float | str:
     """Launch once; return the milliseconds to its exit, or the first line of what went wrong."""
-    command = [word.replace("{n}", str(number)) for word in row.command]
+    before = checked(*row.before) if row.before else ""
+    command = [word.replace("{n}", str(number)).replace("{before}", before) for word in row.command]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     spent = (time.perf_counter() - started) * 1000
