@@ -100,6 +100,8 @@ def _inspect(fd: int, limits: Limits) -> Inspection:
             tar_size=tar_digest.size,
             entries=reader.count,
         )
+    except OSError as error:
+        raise ArchiveError(f"the archive cannot be read ({error.strerror})", hint="look at its file system") from error
     finally:
         file_digest.close()
         tar_digest.close()

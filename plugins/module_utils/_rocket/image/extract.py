@@ -109,10 +109,11 @@ def _unpack(fd: int, directory: int, limits: Limits, expected_id: str, capabilit
 
 def _unpack_rootfs(fd: int, directory: int, limits: Limits, expected_id: str, capabilities: bool, openat2: bool) -> dict[str, Any]:
     owners = os.geteuid() == 0
+    source = file_stream(fd, limits.bytes)
+    plain = sniff(os.pread(fd, SNIFF, 0)) == "none"
+    stream = decompressed(source, limits)
     os.mkdir(b"rootfs", 0o700, dir_fd=directory)
     rootfs = os.open(b"rootfs", _DIRECTORY, dir_fd=directory)
-    plain = sniff(os.pread(fd, SNIFF, 0)) == "none"
-    stream = decompressed(file_stream(fd, limits.bytes), limits)
     digest = Digest()
     reader = Reader(digest.watch(stream if plain else ahead(stream)), limits)
     layout = Layout(limits)

@@ -119,9 +119,9 @@ class Resolver:
 
 def mount_id(fd: int) -> int:
     """Return the kernel's number of the mount that `fd` is on; tells bind mounts of one file system apart."""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
         for line in lines:
-            if line.startswith("mnt_id:"):
+            if line.startswith(b"mnt_id:"):
                 return int(line.split()[1])
     raise OSError(errno.ENOTSUP, "the kernel does not tell mount ids")
 

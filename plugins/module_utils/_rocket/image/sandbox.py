@@ -99,7 +99,7 @@ def _prepare(limits: Limits) -> Callable[[int], None]:
             call("unshare", ctypes.c_int(_NEWNS))
             call("mount", None, ctypes.c_char_p(b"/"), None, ctypes.c_ulong(_REC | _PRIVATE), None)
         os.umask(0)
-        with open("/proc/self/statm", encoding="ascii") as lines:
+        with open("/proc/self/statm", "rb") as lines:
             mapped = int(lines.read().split()[0]) * resource.getpagesize()
         _lower(resource.RLIMIT_AS, mapped + limits.working_memory)
         _lower(resource.RLIMIT_FSIZE, limits.bytes)
@@ -113,9 +113,9 @@ def _prepare(limits: Limits) -> Callable[[int], None]:
 
 
 def _may_mount() -> bool:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as lines:
+    with open("/proc/self/status", "rb") as lines:
         for line in lines:
-            if line.startswith("CapEff:"):
+            if line.startswith(b"CapEff:"):
                 return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
     raise HostError("/proc/self/status tells no capabilities", hint="mount /proc")
 

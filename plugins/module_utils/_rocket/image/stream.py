@@ -25,13 +25,17 @@ _AHEAD = 8
 
 
 def file_stream(fd: int, limit: int) -> Iterator[bytes]:
-    """Yield the bytes of the regular file `fd` from its start; the file's offset is neither used nor moved.
+    """Return the stream of the regular file `fd` from its start; the file's offset is neither used nor moved.
 
     Raises:
-        ArchiveError: not a regular file, or longer than `limit` bytes.
+        ArchiveError: not a regular file; while iterating, longer than `limit` bytes.
     """
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise ArchiveError("an image archive is a regular file", hint="download it to a file first")
+    return _read(fd, limit)
+
+
+def _read(fd: int, limit: int) -> Iterator[bytes]:
     position = 0
     while True:
         chunk = os.pread(fd, CHUNK, position)

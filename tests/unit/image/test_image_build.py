@@ -1,0 +1,301 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Writing images: the same bytes again, read back by our reader and by other programs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+
+import pytest
+from _rocket.errors import ArchiveError, SpecError, UsageError
+from _rocket.image.build import build
+from _rocket.image.check import inspect
+from _rocket.image.extract import extract
+from _rocket.image.header import header
+from _rocket.image.tar import Entry, Reader
+from _rocket.spec.image_manifest import parse_image_manifest
+from image_archives import MANIFEST, ZEROS
+
+KEEP = 1 << 33
+
+
+@pytest.fixture
+def manifest():
+    return parse_image_manifest(MANIFEST)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree with one of each kind that needs no privileges."""
+    top = tmp_path / "tree"
+    (top / "bin").mkdir(parents=True)
+    (top / "bin" / "b").write_bytes(b"b" * 1000)
+    (top / "bin" / "a").write_bytes(b"")
+    (top / "bin.d").mkdir()
+    os.link(top / "bin" / "b", top / "bin.d" / "hard")
+    os.symlink("bin/b", top / "link")
+    os.symlink("x" * 300, top / "long link")
+    os.mkfifo(top / "pipe")
+    (top / ("n" * 200)).write_text("long")
+    (top / ("d" * 90)).mkdir()
+    (top / ("d" * 90) / ("e" * 90)).write_text("prefix")
+    (top / os.fsdecode(b"caf\xe9")).write_text("bytes")
+    (top / os.fsdecode(b"caf\xe9" * 40)).write_text("long bytes")
+    os.chmod(top / "bin" / "b", 0o4755)
+    return top
+
+
+def entries(path):
+    data = path.read_bytes()
+    reader = Reader(iter([data]))
+    return [(entry, b"".join(reader.data(entry))) for entry in reader.entries()]
+
+
+@pytest.mark.spec("A3")
+def test_round_trip(root, tmp_path, tree, manifest):
+    os.chown(tree / "bin" / "a", 5_000_000, 3)
+    os.setxattr(tree / "bin" / "a", "user.x", b"\n=\0")
+    os.utime(tree / "bin" / "a", ns=(0, 1_234_567_891))
+    os.utime(tree / "bin", ns=(0, -1_500_000_000))
+    image_id = build(str(tree), manifest, str(tmp_path / "x.aci"), mtime=KEEP)
+    (tmp_path / "out").mkdir()
+    with open(tmp_path / "x.aci", "rb") as stream:
+        extract(stream.fileno(), str(tmp_path / "out"), expected_id=image_id)
+    assert facts(tmp_path / "out" / "rootfs") == facts(tree)
+
+
+def facts(top):
+    found = {}
+    inodes = {}
+    for path, directories, files in os.walk(os.fsencode(top)):
+        for name in [*directories, *files, b"."]:
+            each = os.path.join(path, name)
+            info = os.lstat(each)
+            relative = os.path.relpath(each, os.fsencode(top))
+            content = b""
+            if stat.S_ISREG(info.st_mode):
+                with open(each, "rb") as stream:
+                    content = stream.read()
+            elif stat.S_ISLNK(info.st_mode):
+                content = os.readlink(each)
+            xattrs = [] if stat.S_ISLNK(info.st_mode) else [(n, os.getxattr(each, n)) for n in os.listxattr(each)]
+            found[relative] = (info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns, content, xattrs)
+            inodes.setdefault(info.st_ino, set()).add(relative)
+    return found, sorted(map(sorted, inodes.values()))
+
+
+def test_manifest_first_and_names_sorted(tmp_path, tree, manifest):
+    build(str(tree), manifest, str(tmp_path / "x.aci"), compression="none")
+    found = entries(tmp_path / "x.aci")
+    names = [entry.name for entry, _ in found]
+    assert names[:2] == [b"manifest", b"rootfs/"]
+    assert names[1:] == sorted(names[1:], key=lambda name: name.rstrip(b"/").split(b"/"))
+    assert (
+        found[0][1] == b'{"acKind":"ImageManifest","acVersion":"0.8.11","labels":[{"name":"os","value":"linux"}],"name":"example.com/app"}'
+    )
+    assert {entry.mtime_ns for entry, _ in found} == {0}
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "none"])
+def test_reproducible(tmp_path, tree, manifest, compression, monkeypatch):
+    """Another directory, another order of making, other times: the same bytes."""
+    one = build(str(tree), manifest, str(tmp_path / "a.aci"), compression)
+    other = tmp_path / "other"
+    subprocess.run(["cp", "-a", str(tree), str(other)], check=True)
+    for name in ("bin", "bin/a", "link"):
+        os.utime(other / name, (99, 10**9), follow_symlinks=False)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert build(str(other), manifest, str(tmp_path / "other name.aci"), compression) == one
+    assert (tmp_path / "a.aci").read_bytes() == (tmp_path / "other name.aci").read_bytes()
+    found = inspect(str(tmp_path / "a.aci"))
+    assert found.image_id == one
+    assert found.manifest == manifest
+
+
+def test_times_are_clamped(tmp_path, tree, manifest, monkeypatch):
+    for path, time in (("bin/a", 50), ("bin/b", 5000)):
+        os.utime(tree / path, (time, time))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "100")
+
+    def times(**options):
+        (tmp_path / "x.aci").unlink(missing_ok=True)
+        build(str(tree), manifest, str(tmp_path / "x.aci"), "none", **options)
+        found = {entry.name: entry.mtime_ns // 10**9 for entry, _ in entries(tmp_path / "x.aci")}
+        return found[b"rootfs/bin/a"], found[b"rootfs/bin/b"]
+
+    assert times() == (50, 100)
+    assert times(mtime=70) == (50, 70)
+    assert times(mtime=KEEP) == (50, 5000)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert times() == (0, 0)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "-1")
+    with pytest.raises(UsageError):
+        times()
+
+
+def test_owner_is_given(tmp_path, tree, manifest):
+    build(str(tree), manifest, str(tmp_path / "x.aci"), "none", owner=(3, 4))
+    assert {(entry.uid, entry.gid) for entry, _ in entries(tmp_path / "x.aci") if entry.name != b"manifest"} == {(3, 4)}
+
+
+def test_pax_only_where_it_is_needed(tmp_path, tree, manifest):
+    build(str(tree), manifest, str(tmp_path / "x.aci"), "none")
+    data = (tmp_path / "x.aci").read_bytes()
+    assert data.count(b"PaxHeaders/") == 3
+
+
+def test_attributes_of_the_host_stay_out(root, tmp_path, tree, manifest):
+    for name in ("user.overlay.opaque", "trusted.overlay.opaque", "user.kept", "trusted.x"):
+        os.setxattr(tree / "bin", name, b"y")
+    build(str(tree), manifest, str(tmp_path / "x.aci"), "none")
+    found = {entry.name: entry.xattrs for entry, _ in entries(tmp_path / "x.aci")}
+    assert found[b"rootfs/bin/"] == ((b"user.kept", b"y"),)
+
+
+def test_devices_are_written(root, tmp_path, tree, manifest):
+    try:
+        os.mknod(tree / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("missing ability: mknod")
+    build(str(tree), manifest, str(tmp_path / "x.aci"), "none")
+    found = {entry.name: entry for entry, _ in entries(tmp_path / "x.aci")}
+    assert (found[b"rootfs/null"].kind, found[b"rootfs/null"].device) == ("char", (1, 3))
+
+
+def test_a_socket_is_refused_and_nothing_is_left(tmp_path, tree, manifest):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tree / "s"))
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ArchiveError, match="socket"):
+        build(str(tree), manifest, str(tmp_path / "x.aci"))
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.spec("A1")
+@pytest.mark.parametrize("name", ["x", "x.tar", "x.aci.gz", ".aci", "xaci"])
+def test_name(tmp_path, tree, manifest, name):
+    with pytest.raises(SpecError, match="A1"):
+        build(str(tree), manifest, str(tmp_path / name))
+
+
+def test_an_existing_file_stays(tmp_path, tree, manifest):
+    target = tmp_path / "x.aci"
+    target.write_text("old")
+    with pytest.raises(UsageError):
+        build(str(tree), manifest, str(target))
+    assert target.read_text() == "old"
+    image_id = build(str(tree), manifest, str(target), overwrite=True)
+    assert inspect(str(target)).image_id == image_id
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path, tree, manifest, monkeypatch):
+    from _rocket.image import build as module
+
+    monkeypatch.setattr(module, "_check_output", lambda *_: None)
+    (tmp_path / "x.aci").write_text("old")
+    with pytest.raises(UsageError):
+        build(str(tree), manifest, str(tmp_path / "x.aci"))
+    assert (tmp_path / "x.aci").read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def test_output_in_the_tree(tree, manifest):
+    for place in (tree / "x.aci", tree / "bin" / "x.aci"):
+        with pytest.raises(UsageError, match="in the tree"):
+            build(str(tree), manifest, str(place))
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink"])
+def test_a_file_that_changes_is_noticed(tmp_path, tree, manifest, monkeypatch, change):
+    from _rocket.image import build as module
+
+    real = module._content
+
+    def content(fd, size, name):
+        if name == b"rootfs/bin/b":
+            os.truncate(tree / "bin" / "b", size + (1 if change == "grow" else -1))
+        return real(fd, size, name)
+
+    monkeypatch.setattr(module, "_content", content)
+    with pytest.raises(ArchiveError, match="changed"):
+        build(str(tree), manifest, str(tmp_path / "x.aci"))
+
+
+def test_unknown_compression(tmp_path, tree, manifest):
+    with pytest.raises(UsageError):
+        build(str(tree), manifest, str(tmp_path / "x.aci"), "zstd")
+
+
+@pytest.mark.spec("A5")
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "none"])
+def test_actool_accepts_it(program, tmp_path, tree, manifest, compression):
+    actool = program("actool")
+    build(str(tree), manifest, str(tmp_path / "x.aci"), compression)
+    done = subprocess.run([actool, "--debug", "validate", str(tmp_path / "x.aci")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "valid app container image" in done.stdout + done.stderr
+
+
+def test_gnu_tar_reads_the_same(root, program, tmp_path, tree, manifest):
+    os.setxattr(tree / "bin", "user.x", b"v")
+    build(str(tree), manifest, str(tmp_path / "x.aci"), mtime=KEEP)
+    (tmp_path / "out").mkdir()
+    subprocess.run(
+        [program("tar"), "--xattrs", "--numeric-owner", "-xpf", str(tmp_path / "x.aci"), "-C", str(tmp_path / "out")], check=True
+    )
+    assert facts(tmp_path / "out" / "rootfs") == facts(tree)
+
+
+@pytest.mark.parametrize("form", ["gnu", "posix", "ustar"])
+def test_what_gnu_tar_writes_is_read(root, program, tmp_path, tree, form):
+    if form == "ustar":
+        for name in [name for name in os.listdir(os.fsencode(tree)) if len(name) > 99 or b"long" in name]:
+            os.unlink(os.path.join(os.fsencode(tree), name))
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "manifest").write_bytes(MANIFEST)
+    os.rename(tree, top / "rootfs")
+    subprocess.run([program("tar"), f"--format={form}", "-C", str(top), "-czf", str(tmp_path / "x.aci"), "."], check=True)
+    (tmp_path / "out").mkdir()
+    assert inspect(str(tmp_path / "x.aci")).manifest.name == "example.com/app"
+    with open(tmp_path / "x.aci", "rb") as stream:
+        extract(stream.fileno(), str(tmp_path / "out"))
+    if form != "posix":
+        for path in (tmp_path / "out" / "rootfs", top / "rootfs"):
+            for each, _, files in os.walk(path, topdown=False):
+                for name in [*files, "."]:
+                    os.utime(os.path.join(each, name), (0, 0), follow_symlinks=False)
+    assert facts(tmp_path / "out" / "rootfs") == facts(top / "rootfs")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry(name=b"rootfs/" + b"x" * 93, kind="file", mtime_ns=1),
+        Entry(name=b"rootfs/" + b"x" * 94, kind="file", mode=0o7777),
+        Entry(name=b"d" * 155 + b"/" + b"x" * 100, kind="file"),
+        Entry(name=b"d" * 156 + b"/" + b"x" * 100, kind="file"),
+        Entry(name=b"d" * 155 + b"/" + b"x" * 101, kind="file"),
+        Entry(name=b"d" * 150 + b"/", kind="directory"),
+        Entry(name=b"a" * 50 + b"/" + b"b" * 49 + b"/" + b"c" * 30 + b"/", kind="directory"),
+        Entry(name=b"x", kind="symlink", link=b"y" * 101, mtime_ns=-1),
+        Entry(name=b"x", kind="file", uid=8**7 - 1, gid=8**7, mtime_ns=8**11 * 10**9),
+        Entry(name=b"x", kind="file", xattrs=((b"user.a", b"v" * 960), (b"user.b", b"v" * 70), (b"user.c", b""))),
+        Entry(name=b"x", kind="char", device=(8**7 - 1, 5)),
+        Entry(name=b"x", kind="symlink", link=b"\xff" * 200),
+        Entry(name=b"x", kind="file", mtime_ns=-1_500_000_001),
+        *[Entry(name=b"n" * size, kind="file", link=b"") for size in (980, 981, 982, 983, 984, 985)],
+    ],
+)
+def test_every_header_is_read_back(entry):
+    found = list(Reader(iter([header(entry) + ZEROS])).entries())
+    assert found == [entry]
+
+
+def test_a_size_over_8_gib_is_read_back():
+    size = 8**11
+    reader = Reader(iter([header(Entry(name=b"x", kind="file", size=size))]))
+    assert next(reader.entries()).size == size
