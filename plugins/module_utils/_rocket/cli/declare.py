@@ -1,0 +1,266 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From a command line to a generation: the same declaration, reified by the same code, as in a playbook.
+
+Images are looked up in the store alone, and each one's verdict is checked against what is trusted today.
+"""
+
+from __future__ import annotations
+
+from ..errors import NotFound, UsageError
+from . import output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..run.pod_directory import PodDirectory
+    from ..run.reify import Generation
+    from ..store.record import ImageRecord
+    from ..store.store import Store
+    from ..store.verdict import Verdict
+    from .context import Context
+    from .options import Values
+    from .pod_line import AppLine, PodLine
+
+MANIFEST_LIMIT = 1 << 20
+
+
+def generation(line: PodLine, store: Store, context: Context) -> Generation:
+    """Return the generation that a command line stands for.
+
+    Raises:
+        UsageError, SpecError: the line, or a value in it, breaks a rule.
+        NotFound: an image is not in the store; says which command gets it.
+        TrustError: an image's stored verdict does not stand today.
+    """
+    from ..run.declaration import Declaration
+    from ..run.reify import reify
+
+    find = trusted(store, context)
+    declaration = Declaration.from_json(value(line, find), named=False)
+    made = reify(declaration, find)
+    groups = {index: app.values.text("--supplementary-gids") for index, app in enumerate(line.apps)}
+    if not any(groups.values()):
+        return made
+    manifest = made.manifest
+    for index, text in groups.items():
+        if text:
+            manifest["apps"][index]["app"]["supplementaryGIDs"] = _group_numbers(text)
+    whole = {"manifest": manifest, "network": made.declaration["network"], "stop_timeout": made.declaration["stop_timeout"]}
+    return reify(Declaration.from_json(whole, named=False), find)
+
+
+def standing(context: Context) -> Callable[[Verdict, str], None]:
+    """Return what refuses an image whose stored verdict does not hold today, under the relaxations asked for."""
+    from ..trust.standing import check_standing
+
+    return lambda verdict, name: check_standing(verdict, name, context.paths, context.insecure)
+
+
+def check_prepared(pod: PodDirectory, store: Store, standing: Callable[[Verdict, str], None]) -> None:
+    """Check the verdicts of the images of a prepared pod as they stand today; by its launch record, which needs no parsing.
+
+    Raises:
+        TrustError, NotFound: from the check; an image is gone.
+        PodError: the record is damaged.
+    """
+    from ..run.launch_record import decode
+    from ..store.files import read_limited
+
+    path = f"{pod.location}/launch"
+    for app in decode(read_limited(path), path)["apps"]:
+        record = store.find_id(app["image_id"])
+        standing(record.verdict, record.name)
+
+
+def warn(made: Generation, line: PodLine) -> None:
+    """Say what is allowed and probably not meant."""
+    if not line.values.flag("--quiet"):
+        for text in made.warnings:
+            output.note(f"warning: {text}")
+
+
+def save_uuid(line: PodLine, uuid: str) -> None:
+    """Write the pod's UUID to the file of ``--uuid-file-save``, complete or not at all."""
+    if line.values.has("--uuid-file-save"):
+        import os
+
+        from ..store.files import write_atomic
+
+        write_atomic(os.path.abspath(line.values.text("--uuid-file-save")), f"{uuid}\n".encode(), 0o644)
+
+
+def trusted(store: Store, context: Context) -> Callable[[str], ImageRecord]:
+    """Return what finds an image for a launch: in the store, its verdict checked against today's trust.
+
+    A refusal costs nothing yet: no pod exists.
+    """
+    check = standing(context)
+
+    def find(reference: str) -> ImageRecord:
+        try:
+            record = store.resolve(reference)
+        except NotFound as error:
+            raise NotFound(error.what, where=error.where, hint=f"rocket fetch {reference}") from error
+        check(record.verdict, record.name)
+        return record
+
+    return find
+
+
+def value(line: PodLine, find: Callable[[str], ImageRecord]) -> dict[str, Any]:
+    """Return the declaration of a command line as a JSON value, the images by their IDs.
+
+    Raises:
+        UsageError: no image, or images beside ``--pod-manifest``.
+    """
+    pod: dict[str, Any] = {}
+    if line.values.has("--net"):
+        pod["network"] = line.values.text("--net")
+    if line.values.has("--stop-timeout"):
+        pod["stop_timeout"] = line.values.number("--stop-timeout", 10)
+    if line.values.has("--pod-manifest"):
+        return {**pod, "manifest": _manifest(line)}
+    if not line.apps:
+        raise UsageError("an image is missing", hint="name an image, or give --pod-manifest=FILE")
+    pod["apps"] = [_app(app, line.values, find) for app in line.apps]
+    pod["volumes"] = [_volume(text) for text in line.values.every("--volume")]
+    names = [app["name"] for app in pod["apps"]]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two apps are called {name}", hint="tell them apart with --name=NAME after an image")
+    return pod
+
+
+def _manifest(line: PodLine) -> Any:
+    from ..spec.reading import load
+    from ..store.files import read_limited
+
+    path = line.values.text("--pod-manifest")
+    if line.apps:
+        raise UsageError("takes no images beside it", where="--pod-manifest", hint="write them into the manifest")
+    for name in ("--volume", "--mount", "--set-env"):
+        if line.values.has(name):
+            raise UsageError("cannot be used with --pod-manifest", where=name, hint="write it into the manifest")
+    return load(read_limited(path, MANIFEST_LIMIT), path)
+
+
+def _app(line: AppLine, pod: Values, find: Callable[[str], ImageRecord]) -> dict[str, Any]:
+    if line.image.startswith(("./", "../", "/", "file:", "http:", "https:", "docker:")):
+        raise UsageError("run takes an image of the store, by name or image ID", where=line.image, hint=f"first: rocket fetch {line.image}")
+    record = find(line.image)
+    values = line.values
+    app: dict[str, Any] = {"name": values.text("--name") or _app_name(record.name), "image": record.id}
+    if values.has("--exec"):
+        app["exec"] = [values.text("--exec"), *line.arguments]
+    elif line.arguments:
+        app["exec"] = [*(record.manifest.app.exec if record.manifest.app else ()), *line.arguments]
+        if len(app["exec"]) == len(line.arguments):
+            raise UsageError("has no program of its own to give arguments to", where=line.image, hint="name one with --exec=PATH")
+    for option, member in (("--user", "user"), ("--group", "group"), ("--working-dir", "working_directory")):
+        if values.has(option):
+            app[member] = values.text(option)
+    environment = _environment(pod, "--set-env")
+    environment.update(_environment(values, "--environment"))
+    if environment:
+        app["environment"] = environment
+    mounts = [_mount(text) for text in (*pod.every("--mount"), *values.every("--mount"))]
+    if mounts:
+        app["mounts"] = mounts
+    isolators = _isolators(values)
+    if isolators:
+        app["isolators"] = isolators
+    if values.has("--readonly-rootfs"):
+        app["read_only_root"] = values.flag("--readonly-rootfs")
+    return app
+
+
+def _app_name(name: str) -> str:
+    """Return an AC name from the last part of an image's name, as rkt does."""
+    last = name.rpartition("/")[2]
+    plain = "".join(character if character.isalnum() else "-" for character in last)
+    while "--" in plain:
+        plain = plain.replace("--", "-")
+    return plain.strip("-")[:63].rstrip("-") or "app"
+
+
+def _environment(values: Values, option: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in values.every(option):
+        name, equals, content = text.partition("=")
+        if not equals:
+            raise UsageError(f"expects NAME=VALUE, not {text!r}", where=option)
+        found[name] = content
+    return found
+
+
+def _isolators(values: Values) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for option, name in (("--memory", "resource/memory"), ("--cpu", "resource/cpu")):
+        if values.has(option):
+            found.append({"name": name, "value": {"limit": values.text(option)}})
+    for option, verb in (("--caps-retain", "retain"), ("--caps-remove", "remove")):
+        if values.has(option):
+            names = [name for name in values.text(option).split(",") if name]
+            found.append({"name": f"os/linux/capabilities-{verb}-set", "value": {"set": names}})
+    if values.has("--no-new-privileges"):
+        found.append({"name": "os/linux/no-new-privileges", "value": values.flag("--no-new-privileges")})
+    return found
+
+
+def _pairs(text: str, option: str, names: tuple[str, ...]) -> dict[str, str]:
+    from . import options
+
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, content = part.partition("=")
+        if name not in names:
+            raise options.unknown(name, names, f"member of {option}", "rocket run")
+        if not equals or name in found:
+            raise UsageError(f"expects {name}=VALUE once", where=f"{option}={text}")
+        found[name] = content
+    return found
+
+
+def _mount(text: str) -> dict[str, Any]:
+    found = _pairs(text, "--mount", ("volume", "target", "readOnly"))
+    if "volume" not in found or "target" not in found:
+        raise UsageError("expects volume=NAME,target=PATH", where=f"--mount={text}")
+    mount: dict[str, Any] = {"volume": found["volume"], "path": found["target"]}
+    if "readOnly" in found:
+        mount["read_only"] = _boolean(found["readOnly"], f"--mount={text}")
+    return mount
+
+
+def _volume(text: str) -> dict[str, Any]:
+    name, _, rest = text.partition(",")
+    found = _pairs(rest, "--volume", ("kind", "source", "readOnly", "recursive", "mode", "uid", "gid"))
+    volume: dict[str, Any] = {"name": name, "kind": found.get("kind", "")}
+    for member, field in (("source", "source"), ("mode", "mode")):
+        if member in found:
+            volume[field] = found[member]
+    for member, field in (("readOnly", "read_only"), ("recursive", "recursive")):
+        if member in found:
+            volume[field] = _boolean(found[member], f"--volume={text}")
+    for member in ("uid", "gid"):
+        if member in found:
+            volume[member] = _number(found[member], f"--volume={text}")
+    return volume
+
+
+def _boolean(text: str, where: str) -> bool:
+    if text not in ("true", "false"):
+        raise UsageError(f"expects true or false, not {text!r}", where=where)
+    return text == "true"
+
+
+def _number(text: str, where: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 10:
+        raise UsageError(f"expects a whole number, not {text!r}", where=where)
+    return int(text)
+
+
+def _group_numbers(text: str) -> list[int]:
+    return [_number(part, f"--supplementary-gids={text}") for part in text.split(",")]
