@@ -84,7 +84,7 @@ def test_a_half_deleted_pod_is_deleted_to_the_end(paths):
 
 
 def test_a_prepared_pod_that_a_name_waits_for_does_not_expire(paths):
-    current, staged, expired = (pod_in(paths, "prepared").uuid for _ in range(3))
+    current, staged, expired = (pod_in(paths, "prepared").uuid for _number in range(3))
     names = Names(paths)
     with names.lock("shop"):
         names.write(Named("shop", pod=current, staged_pod=staged))

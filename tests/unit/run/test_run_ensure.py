@@ -74,7 +74,7 @@ def test_what_is_planned_changes_nothing(host, tmp_path):
 
 
 def test_a_pod_that_ended_is_started_again_as_a_new_pod(host):
-    _, first = host.ensure()
+    _plan, first = host.ensure()
     host.starter.crash()
     plan, second = host.ensure()
     assert [step.action for step in plan.steps] == ["start"] and plan.drift == ("not running: exited",)
@@ -83,7 +83,7 @@ def test_a_pod_that_ended_is_started_again_as_a_new_pod(host):
 
 
 def test_a_change_says_where_and_is_made_before_the_old_one_stops(host):
-    _, old = host.ensure()
+    _plan, old = host.ensure()
     host.starter.calls.clear()
     plan, new = host.ensure(host.changed(LOG_LEVEL="debug", NEW="1"))
     assert [step.action for step in plan.steps] == ["prepare", "stop", "start"]
@@ -132,7 +132,7 @@ def test_a_first_start_that_fails_is_tried_again(host):
     host.starter.refusals = 1
     with pytest.raises(PodError, match="did not start"):
         host.ensure()
-    _, status = host.ensure()
+    _plan, status = host.ensure()
     assert status.running
 
 
@@ -157,7 +157,7 @@ def test_a_newer_import_under_the_same_name_is_another_generation(host, make_ima
 
 
 def test_other_words_for_the_same_pod_do_not_restart_it(host, make_image):
-    _, before = host.ensure()
+    _plan, before = host.ensure()
     value = copy.deepcopy(WEB)
     value["apps"][0]["image"] = "example.com/web:1.0"
     plan, after = host.ensure(value)
@@ -166,10 +166,10 @@ def test_other_words_for_the_same_pod_do_not_restart_it(host, make_image):
 
 
 def test_prepared_touches_nothing_that_runs_and_is_what_starts_next(host):
-    _, old = host.ensure()
+    _plan, old = host.ensure()
     new = host.changed(LOG_LEVEL="debug")
     host.starter.calls.clear()
-    plan, _ = host.ensure(new, "prepared")
+    plan, _status = host.ensure(new, "prepared")
     assert [step.action for step in plan.steps] == ["prepare"] and host.starter.calls == []
     assert not host.plan(new, "prepared").changed
     staged = host.named.staged_pod
@@ -179,14 +179,14 @@ def test_prepared_touches_nothing_that_runs_and_is_what_starts_next(host):
 
 
 def test_prepared_and_never_started(host):
-    _, status = host.ensure(state="prepared")
+    _plan, status = host.ensure(state="prepared")
     assert status.state == "prepared" and not host.plan(state="prepared").changed
     plan, started = host.ensure()
     assert [step.action for step in plan.steps] == ["start"] and started.uuid == status.uuid
 
 
 def test_going_back_on_what_was_only_prepared(host):
-    _, running = host.ensure()
+    _plan, running = host.ensure()
     host.ensure(host.changed(LOG_LEVEL="debug"), "prepared")
     plan, status = host.ensure()
     assert [step.action for step in plan.steps] == ["record"] and status.uuid == running.uuid and status.running
@@ -213,7 +213,7 @@ def test_stopped_of_an_unknown_pod_is_as_wanted(host):
 def test_a_pod_that_ended_by_itself_and_is_to_be_stopped_is_written_down(host):
     host.ensure()
     host.starter.crash()
-    plan, _ = host.ensure(None, "stopped")
+    plan, _status = host.ensure(None, "stopped")
     assert [step.action for step in plan.steps] == ["record"] and host.named.wanted == "stopped"
     assert not host.plan(None, "stopped").changed
 
@@ -256,7 +256,7 @@ def test_trust_is_asked_again_at_every_prepare(host, make_image):
 
 
 def test_a_unit_starts_the_prepared_pod_or_a_new_one_of_the_same_generation(host):
-    _, status = host.ensure()
+    _plan, status = host.ensure()
     host.starter.crash()
     first = ready_pod(host.paths, host.store, "shop", standing=trust)
     assert first != status.uuid and ready_pod(host.paths, host.store, "shop", standing=trust) == first
@@ -270,7 +270,7 @@ def test_what_is_prepared_is_all_there(host):
     value["apps"] = [{**WEB["apps"][0], "mounts": [{"volume": "data", "path": "/d"}]}]
     mask = os.umask(0o077)
     try:
-        _, status = host.ensure(value, "prepared")
+        _plan, status = host.ensure(value, "prepared")
     finally:
         os.umask(mask)
     location = f"{host.paths.pods('prepared')}/{status.uuid}"

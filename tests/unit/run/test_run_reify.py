@@ -138,7 +138,8 @@ def test_mounts_inside_each_other_are_refused(full, other):
 @pytest.mark.spec("P16")
 def test_mounts_with_a_common_beginning_are_not_inside_each_other(full):
     mounts = [{"volume": "v", "path": path} for path in ("/data", "/data-2", "/dat")]
-    generation(full, {"mounts": mounts}, volumes=[{"name": "v", "kind": "empty"}])
+    made = generation(full, {"mounts": mounts}, volumes=[{"name": "v", "kind": "empty"}])
+    assert len(made.manifest["apps"][0]["mounts"]) == 4
 
 
 def test_an_image_without_an_app_has_to_be_completed(make_store, make_image):

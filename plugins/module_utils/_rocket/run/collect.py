@@ -94,8 +94,8 @@ def collect(
         Busy: another collection is under way.
     """
     done = []
-    os.makedirs(paths.run, mode=0o755, exist_ok=True)
-    with exclusive(f"{paths.run}/gc.lock", wait=False):
+    os.makedirs(paths.locks, mode=0o755, exist_ok=True)
+    with exclusive(f"{paths.locks}/gc", wait=False):
         for step in plan.steps:
             try:
                 if _apply(step, paths, release, remove or _remove_tree):

@@ -218,7 +218,7 @@ def _image(node: Node) -> str:
 def _environment(node: Node) -> dict[str, str]:
     if isinstance(node.value, dict):
         pairs = [(name, Node(value, join(node.path, str(name)))) for name, value in node.value.items()]
-        where = [join(node.path, str(name)) for name, _ in pairs]
+        where = [join(node.path, str(name)) for name, _value in pairs]
     else:
         pairs, where = [], []
         for item in node.items("M11"):
@@ -236,7 +236,7 @@ def _environment(node: Node) -> dict[str, str]:
 
 def _words(node: Node, rule: str) -> str:
     """Return a text; YAML reads bare digits as a number, which is written back as it must have stood there."""
-    if type(node.value) is int:
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
         return str(node.value)
     if isinstance(node.value, (bool, float)):
         raise node.error("a string was expected", rule, hint="put it in quotes")
@@ -244,7 +244,7 @@ def _words(node: Node, rule: str) -> str:
 
 
 def _identity(node: Node) -> str:
-    if type(node.value) is int:
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
         return str(node.integer(0, MAX_ID, "M7"))
     return node.text("M7", empty=False)
 

@@ -312,5 +312,5 @@ class PodDirectory:
     def __enter__(self) -> PodDirectory:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.unlock()

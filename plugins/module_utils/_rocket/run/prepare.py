@@ -121,7 +121,7 @@ def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Sta
     location, manifest = pod.location, generation.manifest
     _write(f"{location}/pod", dumps(manifest))
     check_images(store, manifest, standing)
-    for _, volume in _volumes(manifest):
+    for _name, volume in _volumes(manifest):
         if volume["kind"] == "host":
             check_source(volume["source"], volume["name"])
     trees = {app["image"]["id"]: store.tree(app["image"]["id"]) for app in manifest["apps"]}

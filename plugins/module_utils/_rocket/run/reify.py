@@ -206,7 +206,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 def _check_targets(app: dict[str, Any], path: str) -> None:
     """Refuse mounts of one app on the same place or inside each other: which one hides which would be luck (P16)."""
     targets = sorted((mount["path"].rstrip("/") + "/", index) for index, mount in enumerate(app["mounts"]))
-    for (outer, _), (inner, index) in zip(targets, targets[1:]):
+    for (outer, _index), (inner, index) in zip(targets, targets[1:]):
         if inner.startswith(outer):
             raise SpecError(
                 f"lies at or below the mount on {outer.rstrip('/') or '/'}",
