@@ -38,15 +38,21 @@ class Fault:
 
         for module in (files, publish, render, staging, store_module, collect):
             module.os = Calls()
-            for name in ("exchange", "sync_file_system"):
-                if hasattr(module, name):
-                    setattr(module, name, fault.around(getattr(module, name)))
+            if hasattr(module, "exchange"):
+                module.exchange = fault.around(module.exchange)
+            if hasattr(module, "sync_file_system"):
+                module.sync_file_system = fault.around(module.sync_file_system, translated=True)
 
-    def around(self, real):
+    def around(self, real, translated=False):
         def call(*values, **named):
             self.count += 1
             if self.count == self.at:
-                self.what()
+                try:
+                    self.what()
+                except OSError as error:
+                    if translated:
+                        files.raise_disk_error(error, str(values[0]))
+                    raise
             return real(*values, **named)
 
         return call

@@ -83,8 +83,8 @@ def meta_tags(page: bytes) -> list[tuple[str, str]]:
     """Return (name, content) of the discovery tags in the head of an HTML page, in order; from broken HTML what can be read."""
     parser = _Head()
     try:
+        # Never closed: that would look again and again at the rest of a page of unfinished tags, for hours on a megabyte.
         parser.feed(page.decode("utf-8", "replace"))
-        parser.close()
     except (_Enough, AssertionError, NotImplementedError, ValueError):
         # The parser gives up on some broken declarations, each version in its own way; what came before them counts.
         pass
