@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
 from _rocket.spec.identifier import check_ac_identifier, check_ac_name, check_image_id, check_uuid, nearest, prefix_covers
+
+# A slow machine is no defect of the code.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 DIGITS = "0123456789abcdef" * 8
 UUID = "6733c088-a507-4694-aabf-edbe4fc5266f"
@@ -69,6 +72,7 @@ def test_what_is_no_name(value):
     assert refused.value.rule == "T2"
 
 
+@PATIENT
 @given(st.text(alphabet="ab0-._~/A \n", max_size=8))
 def test_an_identifier_never_climbs_and_never_hides_a_line(value):
     try:
@@ -145,3 +149,7 @@ def test_the_nearest_word(word, expected):
 
 def test_the_first_of_equally_near_words_is_taken():
     assert nearest("part", ["port", "pert"]) == "port"
+
+
+def test_two_swapped_letters_are_one_change():
+    assert nearest("prot", ["port"]) == "port"

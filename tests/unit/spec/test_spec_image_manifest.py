@@ -7,12 +7,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
 from _rocket.spec.image_manifest import ImageManifest, parse_image_manifest
 from _rocket.spec.values import NamedValue, arch_of_machine, fits_platform, parse_version
+
+# A slow machine is no defect of the code.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ID = "sha512-" + "0" * 128
 FULL = {
@@ -303,6 +306,7 @@ JSON = st.recursive(
 )
 
 
+@PATIENT
 @given(st.dictionaries(st.text(alphabet="xyz", min_size=1), JSON), st.dictionaries(st.text(alphabet="xyz", min_size=1), JSON))
 def test_unknown_members_are_kept(top, inner):
     manifest = {**FULL, **top, "app": {**FULL["app"], **inner}}
@@ -311,6 +315,7 @@ def test_unknown_members_are_kept(top, inner):
     assert ImageManifest.from_json(read.to_json()) == read
 
 
+@PATIENT
 @given(st.sampled_from(sorted(FULL)), JSON | st.none())
 def test_whatever_stands_in_a_member_is_read_or_refused(name, value):
     try:
@@ -320,6 +325,7 @@ def test_whatever_stands_in_a_member_is_read_or_refused(name, value):
     assert ImageManifest.from_json(manifest.to_json()) == manifest
 
 
+@PATIENT
 @given(st.sampled_from(sorted(FULL["app"])), JSON | st.none())
 def test_whatever_stands_in_a_member_of_the_app_is_read_or_refused(name, value):
     try:

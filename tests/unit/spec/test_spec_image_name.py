@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
 from _rocket.spec.image_manifest import ImageManifest
 from _rocket.spec.image_name import ImageName
+
+# A slow machine is no defect of the code.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SIMPLE = st.text(alphabet="abc0", min_size=1, max_size=5)
 
@@ -91,6 +94,7 @@ def test_labels_as_plain_pairs_match_too():
     assert not ImageName.parse("a:2").matches(stored)
 
 
+@PATIENT
 @given(SIMPLE, st.none() | SIMPLE, st.dictionaries(SIMPLE, st.text(alphabet="ab=/-._~+", max_size=4), max_size=3))
 def test_text_and_value_are_the_same(name, version, labels):
     text = name + (f":{version}" if version else "") + "".join(f",{key}={value}" for key, value in labels.items())

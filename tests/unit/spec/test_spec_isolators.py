@@ -274,3 +274,13 @@ def test_shapes(value):
 def test_a_scope_that_is_none_is_a_mistake_of_ours():
     with pytest.raises(ValueError, match="scope"):
         parse_isolators([], "", "host")
+
+
+def test_the_message_about_a_pair_in_the_other_order():
+    with pytest.raises(SpecError, match="capabilities-remove-set and os/linux/capabilities-retain-set exclude"):
+        read("app", (OS + "capabilities-retain-set", {"set": ["CAP_KILL"]}), (OS + "capabilities-remove-set", {"set": ["CAP_KILL"]}))
+
+
+def test_a_missing_limit_is_named():
+    with pytest.raises(SpecError, match=r"^isolators\[0\]\.value\.limit: is required"):
+        read("app", ("resource/block-iops", {"default": True}))

@@ -7,11 +7,14 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
 from _rocket.spec.quantity import parse_cpu, parse_quantity
+
+# A slow machine is no defect of the code.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 FACTORS = {
     "": Fraction(1),
@@ -121,6 +124,7 @@ def test_cores_are_millicores(value, expected):
     assert parse_cpu(value, "") == expected
 
 
+@PATIENT
 @given(st.integers(0, 10**6), st.integers(0, 999), st.sampled_from(sorted(FACTORS)), st.sampled_from(["", "+"]))
 def test_every_quantity_is_the_exact_one_rounded_up(whole, thousandths, suffix, sign):
     exact = (whole + Fraction(thousandths, 1000)) * FACTORS[suffix]
@@ -133,6 +137,7 @@ def test_every_quantity_is_the_exact_one_rounded_up(whole, thousandths, suffix, 
         assert parse_quantity(text, "") == expected
 
 
+@PATIENT
 @given(st.text(alphabet="0123456789.+-eEkKMGnumi ", max_size=12))
 def test_anything_is_a_number_in_range_or_refused(text):
     try:
@@ -141,3 +146,8 @@ def test_anything_is_a_number_in_range_or_refused(text):
         return
     assert 0 <= value < 2**63
     assert text.strip("+-")[0] in "0123456789."
+
+
+def test_a_long_text_is_refused_before_it_is_a_number():
+    with pytest.raises(SpecError, match="a quantity was expected"):
+        parse_quantity("0" * 100_000 + "1", "")

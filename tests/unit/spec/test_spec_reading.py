@@ -7,12 +7,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
 from _rocket.spec.canonical import dumps
 from _rocket.spec.reading import MAX_BYTES, MAX_DEPTH, Node, load
+
+# A slow machine is no defect of the code.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(),
@@ -21,6 +24,7 @@ VALUES = st.recursive(
 )
 
 
+@PATIENT
 @given(VALUES)
 def test_what_is_written_is_read(value):
     assert load(dumps(value), "x") == value
@@ -152,3 +156,10 @@ def test_a_path_cannot_forge_a_line():
     with pytest.raises(SpecError) as refused:
         load(b'{"a\\nb": 1.5}', "x")
     assert "\n" not in str(refused.value)
+
+
+def test_the_deepest_level_may_have_siblings():
+    deep = b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
+    assert len(load(b"[" + deep + b",[],[]]", "x")) == 3
+    with pytest.raises(SpecError, match="deeper"):
+        load(b"[[]," + b"[" + deep + b"]]", "x")
