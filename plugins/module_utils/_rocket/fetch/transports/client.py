@@ -141,6 +141,8 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
     """Return the FetchError for an exception of the libraries; the fact ``transient`` says whether another try may help."""
     from http.client import HTTPException, IncompleteRead, LineTooLong, RemoteDisconnected
 
+    from urllib3.exceptions import InvalidHeader
+
     where = printable(url)
     causes = _causes(error)
     for cause in causes:
@@ -158,7 +160,7 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
         if isinstance(cause, (RemoteDisconnected, IncompleteRead, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)):
             return truncated(url, what)
     for cause in causes:
-        if isinstance(cause, (LineTooLong, HTTPException)):
+        if isinstance(cause, (LineTooLong, HTTPException, InvalidHeader)):
             return malformed(url, printable(str(cause)))
         if isinstance(cause, ssl.SSLError):
             return FetchError(
