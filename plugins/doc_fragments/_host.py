@@ -18,11 +18,6 @@ options:
       - Directory of images, trees and pods.
     type: path
     default: /var/lib/rocket
-  run_dir:
-    description:
-      - Directory of live state. It may vanish at a reboot.
-    type: path
-    default: /run/rocket
   config_dir:
     description:
       - Directory of the local configuration, such as the trusted keys.
@@ -42,10 +37,9 @@ options:
       - Safety rules to leave out, by name.
       - V(image) takes an image without a signature by a trusted key, and runs it.
       - V(http) allows unencrypted transport.
-      - V(tls) does not verify the server's certificate.
       - The name and the labels of an image are always checked.
     type: list
     elements: str
-    choices: [image, http, tls]
+    choices: [image, http]
     default: []
 """

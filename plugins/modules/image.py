@@ -118,3 +118,99 @@ plan:
       elements: str
       returned: always
 """
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._ansible.host import host_options, insecure_options, paths_of
+from ..module_utils._ansible.outcome import finish, guarded
+from ..module_utils._rocket.errors import NotFound, UsageError
+from ..module_utils._rocket.fetch.fetcher import Fetcher
+from ..module_utils._rocket.fetch.options import FetchOptions
+from ..module_utils._rocket.plan import Plan, Step
+from ..module_utils._rocket.record import replace
+from ..module_utils._rocket.run.names import Names
+from ..module_utils._rocket.store.record import ImageRecord
+from ..module_utils._rocket.store.store import Store
+from ..module_utils._rocket.trust.keyring import Keyring
+from ..module_utils._rocket.trust.verify import Verifier
+
+
+def connection(text: str) -> tuple[str, str, int]:
+    """Return host, address and port of host:443:address:port."""
+    host, _, rest = text.partition(":")
+    port, _, rest = rest.partition(":")
+    address, _, target = rest.rpartition(":")
+    if not (host and port == "443" and address and target.isdigit()):
+        raise UsageError("is not host:443:address:port", where=f"connect_to: {text}", hint="write example.com:443:192.0.2.10:8443")
+    return host, address.strip("[]"), int(target)
+
+
+def described(record: ImageRecord) -> dict[str, t.Any]:
+    """Return an image for the result."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "labels": dict(record.labels),
+        "verdict": record.verdict.to_json(),
+        "size": record.file_size,
+    }
+
+
+def remove(module: AnsibleModule, store: Store) -> t.NoReturn:
+    """Have the image not in the store, and exit."""
+    try:
+        record = store.resolve(module.params["name"])
+    except NotFound:
+        finish(module, Plan(module.params["name"]))
+    before = {"image_id": record.id, "name": record.name}
+    plan = Plan(module.params["name"], (Step("remove", record.id, "in the store"),), before=before)
+    used = Names(store.paths).images_in_use()
+    store.check_removable(record.id, used)
+    if not module.check_mode:
+        store.remove(record.id, used)
+    finish(module, plan)
+
+
+def work(module: AnsibleModule) -> t.NoReturn:
+    """Plan, apply unless in check mode, and exit."""
+    parameters = module.params
+    paths = paths_of(parameters)
+    store = Store(paths)
+    if parameters["state"] == "absent":
+        remove(module, store)
+    options = FetchOptions(
+        insecure=tuple(sorted(parameters["insecure_options"])),
+        pull_policy="update" if parameters["state"] == "latest" else "new",
+        expected_id=parameters["image_id"] or "",
+        ca_file=parameters["ca_file"] or "",
+        connect_to=tuple(map(connection, parameters["connect_to"])),
+    )
+    verifier = Verifier(Keyring(paths), time.time)
+    fetcher = Fetcher(store, verifier, options)
+    plan = fetcher.plan(parameters["name"], parameters["state"])
+    if plan.changed and module.check_mode:
+        finish(module, plan)
+    if not plan.changed:
+        fetcher = Fetcher(store, verifier, replace(options, pull_policy="never"))
+    finish(module, plan, image=described(fetcher.fetch(parameters["name"])))
+
+
+def main() -> None:
+    """Read the arguments and do the work."""
+    options: dict[str, t.Any] = {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
+        "image_id": {"type": "str"},
+        "ca_file": {"type": "path"},
+        "connect_to": {"type": "list", "elements": "str", "default": []},
+        **host_options(),
+        **insecure_options(),
+    }
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

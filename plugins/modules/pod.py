@@ -160,3 +160,74 @@ plan:
       elements: str
       returned: always
 """
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._ansible.host import host_options, insecure_options
+from ..module_utils._ansible.outcome import finish, guarded
+from ..module_utils._ansible.pods import means_for
+from ..module_utils._rocket.errors import UsageError
+from ..module_utils._rocket.run.declaration import Declaration
+from ..module_utils._rocket.run.ensure import apply, observe, plan_pod
+from ..module_utils._rocket.run.pods import PodStatus
+
+MEMBERS = ("apps", "volumes", "network", "stop_timeout", "isolators", "manifest")
+
+
+def declared(parameters: dict[str, t.Any]) -> Declaration | None:
+    """Return the declaration of the task, None where it has none."""
+    given = {member: parameters[member] for member in MEMBERS if parameters[member] is not None}
+    whole = parameters["declaration"]
+    if whole is not None and given:
+        raise UsageError(
+            f"{' and '.join(sorted(given))} cannot stand beside declaration", where="declaration", hint="say all of it in one place"
+        )
+    given = given if whole is None else dict(whole)
+    if given.get("name", parameters["name"]) != parameters["name"]:
+        raise UsageError("the declaration has another name than the task", where="declaration.name")
+    return Declaration.from_json({**given, "name": parameters["name"]}) if given else None
+
+
+def described(status: PodStatus | None) -> dict[str, t.Any]:
+    """Return the pod for the result, nothing where there is none."""
+    if status is None:
+        return {}
+    known = status.to_json()
+    return {"pod": {"lifecycle": known.pop("state"), **known}}
+
+
+def work(module: AnsibleModule) -> t.NoReturn:
+    """Plan, apply unless in check mode, and exit."""
+    parameters = module.params
+    means = means_for(parameters)
+    declaration = declared(parameters) if parameters["state"] != "absent" else None
+    observed = observe(means.store.paths, parameters["name"], declaration, means.store.resolve)
+    plan = plan_pod(declaration, observed, parameters["state"])
+    if module.check_mode or not plan.changed:
+        finish(module, plan, **described(observed.pod))
+    finish(module, plan, **described(apply(plan, observed, means)))
+
+
+def main() -> None:
+    """Read the arguments and do the work."""
+    options: dict[str, t.Any] = {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["running", "prepared", "stopped", "absent"], "default": "running"},
+        "apps": {"type": "list", "elements": "dict"},
+        "volumes": {"type": "list", "elements": "dict"},
+        "network": {"type": "str"},
+        "stop_timeout": {"type": "int"},
+        "isolators": {"type": "raw"},
+        "manifest": {"type": "dict"},
+        "declaration": {"type": "dict"},
+        "libexec_dir": {"type": "path"},
+        **host_options(),
+        **insecure_options(),
+    }
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

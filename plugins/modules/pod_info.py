@@ -64,3 +64,28 @@ pods:
       elements: dict
       returned: always
 """
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._ansible.host import host_options, paths_of
+from ..module_utils._ansible.outcome import guarded
+from ..module_utils._rocket.run.pods import Pods
+
+
+def work(module: AnsibleModule) -> t.NoReturn:
+    """Look, and exit."""
+    pods = Pods(paths_of(module.params))
+    found = pods.of_name(module.params["name"]) if module.params["name"] else pods.list()
+    module.exit_json(changed=False, pods=[pod.to_json() for pod in sorted(found, key=lambda pod: (pod.name, pod.created, pod.uuid))])
+
+
+def main() -> None:
+    """Read the arguments and do the work."""
+    options: dict[str, t.Any] = {"name": {"type": "str"}, **host_options()}
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

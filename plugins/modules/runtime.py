@@ -63,10 +63,6 @@ runtime:
       description: The C(rocket) command.
       type: str
       returned: always
-    version:
-      description: Version of the collection.
-      type: str
-      returned: always
 plan:
   description: What was done, or in check mode would be done.
   returned: always
@@ -87,3 +83,50 @@ plan:
       elements: str
       returned: always
 """
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._ansible.host import host_options
+from ..module_utils._ansible.outcome import finish, guarded
+from ..module_utils._rocket.host import collect, install
+from ..module_utils._rocket.plan import Plan
+
+
+def places(parameters: dict[str, t.Any]) -> tuple[str, str]:
+    """Return the directory of the runtimes and the path of the command."""
+    root, link = install.default_places()
+    return parameters["libexec_dir"] or root, f"{parameters['bin_dir']}/rocket" if parameters["bin_dir"] else link
+
+
+def work(module: AnsibleModule) -> t.NoReturn:
+    """Plan, apply unless in check mode, and exit."""
+    root, link = places(module.params)
+    if module.params["state"] == "absent":
+        plan = collect.plan_uninstall(root, link)
+        if not module.check_mode:
+            collect.apply(plan)
+        finish(module, plan)
+    plan = install.plan_install(root, link=link)
+    outdated = collect.plan_collect(root, keep=[dict(plan.after)["digest"]])
+    plan = Plan(plan.subject, (*plan.steps, *outdated.steps), plan.before, plan.after, plan.drift)
+    if not module.check_mode:
+        install.apply(plan)
+        collect.apply(outdated)
+    finish(module, plan, runtime={"digest": dict(plan.after)["digest"], "command": link})
+
+
+def main() -> None:
+    """Read the arguments and do the work."""
+    options: dict[str, t.Any] = {
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "libexec_dir": {"type": "path"},
+        "bin_dir": {"type": "path"},
+        **host_options(),
+    }
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

@@ -102,3 +102,52 @@ plan:
       elements: str
       returned: always
 """
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._ansible.host import host_options, paths_of
+from ..module_utils._ansible.outcome import finish, guarded
+from ..module_utils._rocket.errors import UsageError
+from ..module_utils._rocket.plan import Plan
+from ..module_utils._rocket.trust.keyring import Keyring, check_fingerprint
+
+
+def plan_for(keyring: Keyring, parameters: dict[str, t.Any]) -> Plan:
+    """Return what is to be done for the wanted state of the key."""
+    if parameters["state"] == "absent":
+        return keyring.plan_remove(parameters["fingerprint"], parameters["prefix"])
+    if not parameters["key"]:
+        raise UsageError("the key itself is needed to trust it", where="key", hint="give the ASCII-armored public key")
+    return keyring.plan_add(parameters["key"].encode(), parameters["fingerprint"], parameters["prefix"])
+
+
+def work(module: AnsibleModule) -> t.NoReturn:
+    """Plan, apply unless in check mode, and exit."""
+    parameters = module.params
+    if bool(parameters["prefix"]) == parameters["root"]:
+        raise UsageError("exactly one of prefix and root is needed", where="prefix", hint="give a prefix, or root: true for every name")
+    keyring = Keyring(paths_of(parameters))
+    plan = plan_for(keyring, parameters)
+    if not module.check_mode:
+        keyring.apply(plan)
+    key = {"fingerprint": check_fingerprint(parameters["fingerprint"]), "prefix": parameters["prefix"] or ""}
+    finish(module, plan, key=key)
+
+
+def main() -> None:
+    """Read the arguments and do the work."""
+    options: dict[str, t.Any] = {
+        "fingerprint": {"type": "str", "required": True},
+        "key": {"type": "str", "no_log": False},
+        "prefix": {"type": "str"},
+        "root": {"type": "bool", "default": False},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        **host_options(),
+    }
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+
+
+if __name__ == "__main__":
+    main()

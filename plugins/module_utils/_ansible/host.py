@@ -11,14 +11,13 @@ import typing as t
 
 from .._rocket.paths import Paths
 
-INSECURE_OPTIONS = ("image", "http", "tls")
+INSECURE_OPTIONS = ("image", "http")
 
 
 def host_options() -> dict[str, t.Any]:
     """Return the argument spec of the paths of a host."""
     return {
         "data_dir": {"type": "path", "default": "/var/lib/rocket"},
-        "run_dir": {"type": "path", "default": "/run/rocket"},
         "config_dir": {"type": "path", "default": "/etc/rocket"},
         "system_config_dir": {"type": "path", "default": "/usr/lib/rocket"},
     }
@@ -33,7 +32,6 @@ def paths_of(parameters: dict[str, t.Any]) -> Paths:
     """Return the paths that a module was given."""
     return Paths(
         data=parameters["data_dir"],
-        run=parameters["run_dir"],
         local=parameters["config_dir"],
         system=parameters["system_config_dir"],
     )
