@@ -88,7 +88,9 @@ def test_a_prepared_pod_that_a_name_waits_for_does_not_expire(paths):
     names = Names(paths)
     with names.lock("shop"):
         names.write(Named("shop", pod=current, staged_pod=staged))
-    collect(plan_gc(paths, NOW), paths)
+    plan = plan_gc(paths, NOW)
+    assert [subject for _action, subject in steps(plan)] == [expired, expired]
+    collect(plan, paths)
     assert set(Pods(paths).uuids()) == {current, staged} and expired not in Pods(paths).uuids()
 
 

@@ -148,6 +148,24 @@ def test_a_lock_on_a_removed_pod_is_no_lock(paths):
         PodDirectory(paths, pod.uuid).lock()
 
 
+def test_a_lock_on_a_file_that_was_replaced_meanwhile_is_taken_again(paths, monkeypatch):
+    from _rocket.run import pod_directory
+
+    pod = prepared(paths)
+    real, replaced = pod_directory.fcntl.flock, []
+
+    def flock(fd, operation):
+        if not replaced:
+            replaced.append(True)
+            os.rename(f"{pod.location}/lock", f"{pod.location}/old")
+            open(f"{pod.location}/lock", "w").close()
+        real(fd, operation)
+
+    monkeypatch.setattr(pod_directory.fcntl, "flock", flock)
+    with PodDirectory(paths, pod.uuid).lock() as taken:
+        assert os.path.samestat(os.fstat(taken.lock_fd), os.stat(f"{taken.location}/lock"))
+
+
 def test_a_lock_file_that_is_a_link_is_not_followed(paths, tmp_path):
     pod = prepared(paths)
     os.unlink(f"{pod.location}/lock")

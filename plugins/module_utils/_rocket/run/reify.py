@@ -100,13 +100,13 @@ def reify(
             image_app = record.manifest.app
             app["app"] = _effective(declared[index] if declared else {}, image_app.to_json() if image_app else {}, path)
         _satisfy(app, volumes, path)
-        _check_targets(app, path)
     if volumes:
         manifest["volumes"] = volumes
     if strict:
         manifest["annotations"].append({"name": STRICT, "value": "true"})
-    checked = PodManifest.from_json(manifest)
-    check_reified(checked)
+    place = "" if declared is not None else "manifest"
+    checked = PodManifest.from_json(manifest, place)
+    check_reified(checked, path=place)
     value = checked.to_json()
     return Generation(
         declaration.name,
@@ -201,17 +201,3 @@ def _free_name(wanted: str, taken: set[str]) -> str:
         number += 1
         name = f"{wanted[:56].rstrip('-')}-{number}"
     return name
-
-
-def _check_targets(app: dict[str, Any], path: str) -> None:
-    """Refuse mounts of one app on the same place or inside each other: which one hides which would be luck (P16)."""
-    targets = sorted((mount["path"].rstrip("/") + "/", index) for index, mount in enumerate(app["mounts"]))
-    for (outer, _index), (inner, index) in zip(targets, targets[1:]):
-        if inner.startswith(outer):
-            raise SpecError(
-                f"lies at or below the mount on {outer.rstrip('/') or '/'}",
-                path=f"{path}.mounts[{index}].path",
-                value=inner.rstrip("/"),
-                rule="P16",
-                hint="mount volumes beside each other",
-            )
