@@ -145,7 +145,7 @@ def test_prepare_status_run_stop_logs_rm(rocket, tmp_path):
         waiter = rocket.start("status", "--wait", uuid)
         assert rocket("stop", uuid) == f"{uuid}\n"
         assert process.wait(timeout=60) == 143
-        output, _ = waiter.communicate(timeout=60)
+        output, _rest = waiter.communicate(timeout=60)
         assert "state=exited" in output and "app-web=143" in output
     finally:
         process.kill()
@@ -161,7 +161,7 @@ def test_interrupting_the_command_stops_the_pod(rocket):
     process = rocket.start("run", "example.com/shop/web", "--", "wait")
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _rest, errors = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in errors
 
 
@@ -214,7 +214,7 @@ def test_systemd_is_told_in_the_supervisors_name(rocket, tmp_path):
     uuid = rocket("prepare", "example.com/shop/web", "--", "wait").strip()
     process = rocket.start("run-prepared", uuid, env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")})
     try:
-        data, ancillary, _, _ = channel.recvmsg(100, socket.CMSG_SPACE(12))
+        data, ancillary, _rest, _rest = channel.recvmsg(100, socket.CMSG_SPACE(12))
         assert data == b"READY=1"
         assert struct.unpack("3i", ancillary[0][2])[0] == process.pid
         assert "app-web=running" in rocket("status", uuid)

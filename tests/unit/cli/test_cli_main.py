@@ -35,7 +35,7 @@ def broken(error):
 
 
 def test_table_and_loaders_name_the_same():
-    assert [name for name, _ in main.COMMANDS] == list(main.LOADERS)
+    assert [name for name, _rest in main.COMMANDS] == list(main.LOADERS)
 
 
 @pytest.mark.parametrize("name", list(main.LOADERS))

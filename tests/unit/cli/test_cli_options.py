@@ -54,6 +54,8 @@ def test_flag_can_be_switched_off():
         (["--nmae=x", "w"], "did you mean --name?"),
         (["-q", "w"], "unknown option '-q'"),
         (["--name"], "needs a value"),
+        (["--name=", "w"], "needs a value"),
+        (["--name", "", "w"], "needs a value"),
         (["--name", "--quiet", "w"], "write --name=N"),
         (["--name=a", "--name=b", "w"], "given twice"),
         (["--quiet=yes", "w"], "takes no value but true or false"),

@@ -10,6 +10,7 @@ from _rocket.cli import context, declare, options, pod_line, run
 from _rocket.errors import NotFound, RocketError, SpecError, TrustError, UsageError
 from _rocket.paths import Paths
 from _rocket.run.declaration import Declaration
+from _rocket.run.names import Named, Names
 from _rocket.spec.image_manifest import ImageManifest
 from _rocket.store.record import ImageRecord
 from _rocket.store.verdict import Verdict
@@ -234,3 +235,15 @@ def test_a_pod_manifest_is_read_strictly(paths, tmp_path):
 
 def test_values_keep_their_order():
     assert options.Values((("--a", "1"), ("--b", "2"), ("--a", "3"))).every("--a") == ["1", "3"]
+
+
+def test_a_pod_name_that_a_declaration_has_is_refused(paths):
+    made = declare.generation(line("--pod-name=shop", "web", "--supplementary-gids=5"), Shelf(record()), context.Context(paths))
+    assert made.name == "shop"
+    names = Names(paths)
+    with names.lock("shop"):
+        names.write(Named("shop"))
+    with pytest.raises(UsageError, match="rocket run-prepared shop"):
+        declare.generation(line("--pod-name=shop", "web"), Shelf(record()), context.Context(paths))
+    with pytest.raises(SpecError):
+        declare.generation(line("--pod-name=../x", "web"), Shelf(record()), context.Context(paths))

@@ -66,7 +66,7 @@ def test_lines_of_logs_for_a_terminal():
 def test_a_prepared_pod_cannot_be_entered_and_an_unknown_one_not_found(rocket, paths):
     with PodDirectory.create(paths, UUID) as made:
         made.move("prepared")
-    code, _, errors = rocket("enter", UUID[:6])
+    code, _rest, errors = rocket("enter", UUID[:6])
     assert code == 254 and "the pod is prepared" in errors
     assert "there is no such pod" in rocket("enter", "nothing")[2]
 
@@ -93,16 +93,16 @@ def test_names_that_are_none_touch_nothing(rocket, command, name, paths, tmp_pat
 def test_waiting_for_what_does_not_run_returns(rocket, paths):
     with PodDirectory.create(paths, UUID) as made:
         made.move("run")
-    code, output, _ = rocket("status", "--wait", "--format=json", UUID)
+    code, output, _rest = rocket("status", "--wait", "--format=json", UUID)
     assert code == 0 and json.loads(output)["state"] == "exited"
 
 
 def test_waiting_has_a_limit(rocket, paths):
     with PodDirectory.create(paths, UUID) as made:
         made.move("run")
-        code, _, errors = rocket("status", "--wait", "--timeout=0", UUID)
+        code, _rest, errors = rocket("status", "--wait", "--timeout=0", UUID)
         assert code == 254 and "still runs" in errors
-        code, _, errors = rocket("rm", UUID)
+        code, _rest, errors = rocket("rm", UUID)
         assert code == 254 and "locked" in errors
 
 
@@ -110,7 +110,7 @@ def test_waiting_has_a_limit(rocket, paths):
     "words", [["list", "--format=yaml"], ["status"], ["logs", "--tail=-1", "x"], ["gc", "--grace-period=1h"], ["image", "lst"]]
 )
 def test_words_that_mean_nothing(rocket, words):
-    code, _, errors = rocket(*words)
+    code, _rest, errors = rocket(*words)
     assert code == 254 and errors.count("\n") == 1
 
 

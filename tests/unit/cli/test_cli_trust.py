@@ -59,36 +59,36 @@ def listed(rocket):
 
 def test_a_key_with_its_full_fingerprint_is_trusted_without_a_question(rocket, keys):
     path, fingerprint = keys[0]
-    status, _, errors = rocket("--prefix=example.com/shop", f"--fingerprint={fingerprint}", path)
+    status, _rest, errors = rocket("--prefix=example.com/shop", f"--fingerprint={fingerprint}", path)
     assert status == 0 and "Shop Release <release@example.com>" in errors
     (key,) = listed(rocket)
     assert (key["prefix"], key["fingerprint"], key["state"]) == ("example.com/shop", fingerprint, "trusted")
-    status, _, errors = rocket("--prefix=example.com/shop", f"--fingerprint={fingerprint}", path)
+    status, _rest, errors = rocket("--prefix=example.com/shop", f"--fingerprint={fingerprint}", path)
     assert status == 0 and "nothing to do" in errors
 
 
 def test_another_key_than_the_one_named_is_refused(rocket, keys):
-    status, _, errors = rocket("--prefix=example.com/shop", f"--fingerprint={keys[1][1]}", keys[0][0])
+    status, _rest, errors = rocket("--prefix=example.com/shop", f"--fingerprint={keys[1][1]}", keys[0][0])
     assert status == 254 and "not the reviewed" in errors
     assert listed(rocket) == []
 
 
 @pytest.mark.parametrize("short", [slice(-8, None), slice(-16, None), slice(0, 39)])
 def test_a_part_of_a_fingerprint_is_not_enough(rocket, keys, short):
-    status, _, errors = rocket("--prefix=example.com/shop", f"--fingerprint={keys[0][1][short]}", keys[0][0])
+    status, _rest, errors = rocket("--prefix=example.com/shop", f"--fingerprint={keys[0][1][short]}", keys[0][0])
     assert status == 254 and "40 hex digits" in errors
     assert listed(rocket) == []
 
 
 def test_an_empty_fingerprint_is_no_consent(rocket, keys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal("yes\n"))
-    status, _, _ = rocket("--prefix=example.com/shop", "--fingerprint=", keys[0][0])
+    status, _rest, _rest = rocket("--prefix=example.com/shop", "--fingerprint=", keys[0][0])
     assert status == 254 and listed(rocket) == []
 
 
 def test_where_nobody_can_be_asked_nothing_is_trusted(rocket, keys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
-    status, _, errors = rocket("--prefix=example.com/shop", keys[0][0])
+    status, _rest, errors = rocket("--prefix=example.com/shop", keys[0][0])
     assert status == 254 and "nobody can be asked" in errors
     assert listed(rocket) == []
 
@@ -96,14 +96,14 @@ def test_where_nobody_can_be_asked_nothing_is_trusted(rocket, keys, monkeypatch)
 @pytest.mark.parametrize(("answer", "trusted"), [("yes\n", 1), ("no\n", 0), ("\n", 0), ("", 0), ("y\n", 0), ("yes please\n", 0)])
 def test_a_person_is_asked_and_only_yes_counts(rocket, keys, monkeypatch, answer, trusted):
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
-    status, _, errors = rocket("--prefix=example.com/shop", keys[0][0])
+    status, _rest, errors = rocket("--prefix=example.com/shop", keys[0][0])
     grouped = " ".join(keys[0][1][at : at + 4] for at in range(0, 40, 4)).upper()
     assert grouped in errors, "the fingerprint is shown as people compare it"
     assert len(listed(rocket)) == trusted and status == (0 if trusted else 254)
 
 
 def test_of_several_keys_the_fingerprint_picks_one(rocket, keys):
-    status, _, _ = rocket("--prefix=example.com/shop", f"--fingerprint={keys[1][1]}", keys[0][0], keys[1][0])
+    status, _rest, _rest = rocket("--prefix=example.com/shop", f"--fingerprint={keys[1][1]}", keys[0][0], keys[1][0])
     assert status == 0 and [key["fingerprint"] for key in listed(rocket)] == [keys[1][1]]
 
 

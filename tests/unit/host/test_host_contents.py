@@ -17,7 +17,7 @@ PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(contents.__file__)))
 def on_disk():
     return sorted(
         os.path.relpath(os.path.join(parent, name), PACKAGE)
-        for parent, _, files in os.walk(PACKAGE)
+        for parent, _rest, files in os.walk(PACKAGE)
         for name in files
         if "__pycache__" not in parent and name.endswith(".py")
     )

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from _rocket.errors import HostError
+from _rocket.errors import Busy, HostError
 from _rocket.host import collect, contents, install, zipapp
 
 
@@ -19,7 +19,8 @@ from _rocket.host import collect, contents, install, zipapp
 def sources(monkeypatch):
     """A small package: the installation is the same for one file as for a hundred."""
     real = contents.sources()
-    kept = {name: data for name, data in real.items() if not name.startswith(("trust/", "fetch/", "image/", "run/"))}
+    command = ["cli/__init__.py", *(f"cli/{name}.py" for name in ("main", "context", "options", "output", "version"))]
+    kept = {name: data for name, data in real.items() if "/" not in name or name.startswith("host/") or name in command}
     monkeypatch.setattr(contents, "sources", lambda: dict(kept))
     return kept
 
@@ -230,6 +231,33 @@ def test_unused_runtimes_are_removed_and_current_stays(two, place):
     assert len(collect.apply(plan)) == 2
     assert collect.installed(place["root"]) == [collect.current(place["root"])]
     assert not collect.plan_collect(place["root"]).changed
+
+
+def test_the_lock_goes_before_the_files_do(two, place, monkeypatch):
+    """A launcher that waits for the lock finds it unlinked and starts again; else it would run from half a runtime."""
+    from _rocket.image import remove
+
+    seen = []
+    monkeypatch.setattr(remove, "remove_tree", lambda path: seen.append((path, os.path.exists(f"{path}/lock"))))
+    collect.apply(collect.plan_collect(place["root"]))
+    assert seen == [(two, False)]
+
+
+def test_uninstalled_nothing_is_left_but_not_while_something_runs(two, place):
+    with open(f"{two}/lock") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with pytest.raises(Busy, match="stop the pods"):
+            collect.plan_uninstall(**place)
+    collect.apply(collect.plan_uninstall(**place))
+    assert os.listdir(place["root"]) == [] and not os.path.lexists(place["link"])
+    assert not collect.plan_uninstall(**place).changed
+
+
+def test_uninstalling_leaves_a_command_that_is_not_ours(two, place):
+    os.unlink(place["link"])
+    os.symlink("/bin/true", place["link"])
+    collect.apply(collect.plan_uninstall(**place))
+    assert os.readlink(place["link"]) == "/bin/true"
 
 
 def test_one_taken_between_plan_and_removal_is_kept(two, place):

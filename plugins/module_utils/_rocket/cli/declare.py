@@ -7,7 +7,7 @@ Images are looked up in the store alone, and each one's verdict is checked again
 
 from __future__ import annotations
 
-from ..errors import NotFound, UsageError
+from ..errors import Busy, NotFound, UsageError
 from . import output
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def generation(line: PodLine, store: Store, context: Context) -> Generation:
     from ..run.reify import reify
 
     find = trusted(store, context)
-    declaration = Declaration.from_json(value(line, find), named=False)
+    declaration = Declaration.from_json({**value(line, find), **_pod_name(line, context)}, named=False)
     made = reify(declaration, find)
     groups = {index: app.values.text("--supplementary-gids") for index, app in enumerate(line.apps)}
     if not any(groups.values()):
@@ -48,8 +48,31 @@ def generation(line: PodLine, store: Store, context: Context) -> Generation:
     for index, text in groups.items():
         if text:
             manifest["apps"][index]["app"]["supplementaryGIDs"] = _group_numbers(text)
-    whole = {"manifest": manifest, "network": made.declaration["network"], "stop_timeout": made.declaration["stop_timeout"]}
+    whole = {
+        **_pod_name(line, context),
+        "manifest": manifest,
+        "network": made.declaration["network"],
+        "stop_timeout": made.declaration["stop_timeout"],
+    }
     return reify(Declaration.from_json(whole, named=False), find)
+
+
+def _pod_name(line: PodLine, context: Context) -> dict[str, str]:
+    """Return the name asked for, unless a declaration or a running pod has it: two pods would answer to one name."""
+    if not line.values.has("--pod-name"):
+        return {}
+    from ..run.names import Names, is_pod_name
+    from ..run.pods import Pods
+
+    name = line.values.text("--pod-name")
+    if is_pod_name(name):
+        if Names(context.paths).find(name) is not None:
+            raise UsageError(
+                "is the name of a declared pod", where=f"--pod-name={name}", hint=f"start that one: rocket run-prepared {name}"
+            )
+        if any(pod.running for pod in Pods(context.paths).of_name(name)):
+            raise Busy("a pod of this name runs", where=f"--pod-name={name}", hint=f"stop it first: rocket stop {name}")
+    return {"name": name}
 
 
 def standing(context: Context) -> Callable[[Verdict, str], None]:
@@ -235,7 +258,7 @@ def _mount(text: str) -> dict[str, Any]:
 
 
 def _volume(text: str) -> dict[str, Any]:
-    name, _, rest = text.partition(",")
+    name, _rest, rest = text.partition(",")
     found = _pairs(rest, "--volume", ("kind", "source", "readOnly", "recursive", "mode", "uid", "gid"))
     volume: dict[str, Any] = {"name": name, "kind": found.get("kind", "")}
     for member, field in (("source", "source"), ("mode", "mode")):

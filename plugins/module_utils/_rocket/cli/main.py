@@ -55,7 +55,7 @@ COMMANDS = (
 def _load(name: str) -> Subcommand:
     loader = LOADERS.get(name)
     if loader is None:
-        raise options.unknown(name, [name for name, _ in COMMANDS], "subcommand", "rocket")
+        raise options.unknown(name, [name for name, _rest in COMMANDS], "subcommand", "rocket")
     return loader()
 
 

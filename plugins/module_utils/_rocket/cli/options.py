@@ -80,7 +80,7 @@ class Values(Record):
 
     def has(self, name: str) -> bool:
         """Return whether the option was given at all."""
-        return any(key == name for key, _ in self.given)
+        return any(key == name for key, _rest in self.given)
 
     def number(self, name: str, default: int, least: int = 0) -> int:
         """Return a whole number.
@@ -88,11 +88,9 @@ class Values(Record):
         Raises:
             UsageError: not digits, below `least`, or over nine digits.
         """
-        text = self.text(name)
-        if not text:
-            if self.has(name):
-                raise UsageError("a number is missing", where=name)
+        if not self.has(name):
             return default
+        text = self.text(name)
         if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < least:
             raise UsageError(f"expects a whole number from {least}, not {text!r}", where=name)
         return int(text)
@@ -145,9 +143,10 @@ def take(table: Sequence[Option], words: Sequence[str], index: int, usage: str) 
         if equals and value not in ("true", "false"):
             raise UsageError(f"is a flag: it takes no value but true or false, not {value!r}", where=name)
         return name, value or "true", index + 1
-    if equals:
+    if value:
         return name, value, index + 1
-    if index + 1 == len(words) or words[index + 1].startswith("--"):
+    if equals or index + 1 == len(words) or not words[index + 1] or words[index + 1].startswith("--"):
+        # An empty value is a variable that a script forgot to set.
         raise UsageError(f"needs a value: {option.value}", where=name, hint=f"write {name}={option.value}")
     return name, words[index + 1], index + 2
 
@@ -159,7 +158,7 @@ def add(given: list[tuple[str, str]], name: str, value: str, table: Sequence[Opt
         UsageError: given twice though not repeatable; the last one winning would hide what a script meant.
     """
     repeatable = any(option.name == name and option.repeatable for option in table)
-    if not repeatable and any(key == name for key, _ in given):
+    if not repeatable and any(key == name for key, _rest in given):
         raise UsageError("given twice", where=name, hint="give it once")
     given.append((name, value))
 

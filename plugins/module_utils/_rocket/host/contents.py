@@ -150,6 +150,7 @@ def _carry_run() -> None:
         declared_isolators,
         differences,
         ensure,
+        enter,
         isolation,
         launch_record,
         logs,
@@ -172,7 +173,7 @@ def _carry_run_cgroup() -> None:
 
 
 def _carry_run_linux() -> None:
-    from ..run.linux import capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, volumes
+    from ..run.linux import capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, terminal, volumes
 
 
 def _carry_run_stage1() -> None:
