@@ -157,6 +157,23 @@ def test_prepare_status_run_stop_logs_rm(rocket, tmp_path):
     assert "there is no such pod" in rocket("status", uuid, status=254)
 
 
+def test_a_further_program_runs_as_the_app_does(rocket):
+    uuid = rocket("prepare", "example.com/shop/web", "--user=1000", "--group=1000", "--environment=WHO=app", "--", "wait").strip()
+    process = rocket.start("run-prepared", uuid)
+    try:
+        wait_until(lambda: "app-web=running" in rocket("status", uuid), process)
+        assert rocket("enter", uuid, "/bin/app", "env", "WHO") == "app 1000\n"
+        assert rocket("enter", "--app=web", uuid, "--", "/bin/app", "9", status=9).startswith("hello from ")
+        assert "its apps: web" in rocket("enter", "--app=cache", uuid, status=254)
+        assert "/bin/none" in rocket("enter", uuid, "/bin/none", status=254)
+        rocket("stop", "--force", uuid)
+        assert process.wait(timeout=60) == 137
+    finally:
+        process.kill()
+        process.communicate()
+    assert "the pod is exited" in rocket("enter", uuid, status=254)
+
+
 def test_interrupting_the_command_stops_the_pod(rocket):
     process = rocket.start("run", "example.com/shop/web", "--", "wait")
     assert process.stdout.readline() == "waiting\n"
