@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 
 import steps
 
-TIMEOUT = 30 * 60  # seconds for one command
+TIMEOUT = 20 * 60  # seconds for one command
 LONGEST = 400  # lines of a failed step's log that are shown
 
 

@@ -21,6 +21,8 @@ COPY = BUILD / "sanity" / "ansible_collections" / "appc" / "rocket"
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 # The name that ansible-core 2.18 and 2.19 look for in their cache (ansible_test/_internal/python_requirements.py).
 GET_PIP = "get_pip_24_2.py"
+# Directories of tests that need no pods.
+UNIT = ("tests/unit", "tests/conformance")
 GROUPS = ("lint", "unit", "integration", "sanity")
 
 
@@ -91,12 +93,12 @@ def _pytest(python: str, name: str, *what: str) -> tuple[tuple[str, ...], Path]:
 
 def _unit() -> list[Step]:
     found = pythons.find()
-    command, report = _pytest(sys.executable, f"unit-{OWN}", "tests/unit")
+    command, report = _pytest(sys.executable, f"unit-{OWN}", *UNIT)
     steps = [Step(f"unit-{OWN}", "unit", (command,), report=report)]
     others = [version for version in found if version != OWN]
     for version in sorted({others[0], others[-1]}, key=others.index) if others else ():
         home = CACHE / f"python{version}"
-        command, report = _pytest(str(home / "bin" / "python"), f"unit-{version}", "tests/unit")
+        command, report = _pytest(str(home / "bin" / "python"), f"unit-{version}", *UNIT)
         make = (found[version], "-m", "venv", str(home))
         install = (str(home / "bin" / "python"), "-m", "pip", "install", "-qq", "-r", "tests/requirements-unit.txt")
         steps.append(Step(f"unit-{version}", "unit", (make, install, command), report=report))
