@@ -27,7 +27,7 @@ COUNT = 2000
 def mutant(data, chance):
     """Return `data` with one to three small damages."""
     changed = bytearray(data)
-    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+    for _try in range(chance.choice((1, 1, 1, 2, 3))):
         at = chance.randrange(len(changed))
         kind = chance.randrange(6)
         if kind < 3:
@@ -76,7 +76,7 @@ def test_mutants_of_a_signature(bench, armored):
     body = OWNER.sign(0, DATA, hashed=(forge.subpacket(3, forge.number(4 * 365 * DAY, 4)),), unhashed=(forge.subpacket(100, b"loose"),))
     good = forge.signature_file(body) if armored else forge.packet(2, body)
     survivors = 0
-    for _ in range(COUNT):
+    for _try in range(COUNT):
         made = mutant(good, chance)
         made = made if armored else armor.enarmor(made, armor.SIGNATURE)
         assert accepted(bench, made, DATA + b"x") is None
@@ -126,7 +126,7 @@ def test_mutants_of_a_key_gain_nothing(case):
     assert len(permitted) == count
     chance = random.Random(7)
     tries = [packets[:at] + bytes((packets[at] ^ (1 << chance.randrange(8)),)) + packets[at + 1 :] for at in range(len(packets))]
-    tries += [mutant(packets, chance) for _ in range(COUNT // 4)]
+    tries += [mutant(packets, chance) for _try in range(COUNT // 4)]
     survivors = 0
     for made in tries:
         try:
@@ -146,7 +146,7 @@ def test_mutants_of_armored_keys_end_in_trust_errors():
     chance = random.Random(3)
     good = forge.key_file(KEYS["good"][0])
     outcomes = set()
-    for _ in range(COUNT):
+    for _try in range(COUNT):
         try:
             outcomes.add(read_certificate(mutant(good, chance), "key").fingerprint)
         except TrustError as error:

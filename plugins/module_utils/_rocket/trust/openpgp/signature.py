@@ -180,7 +180,7 @@ def _read_numbers(algorithm: int, material: bytes, code: str, where: str) -> tup
     if not count:
         return ()
     octets = Octets(material, code, where)
-    numbers = tuple(octets.mpi() for _ in range(count))
+    numbers = tuple(octets.mpi() for _index in range(count))
     octets.end("the signature")
     return numbers
 
