@@ -14,10 +14,11 @@ import uuid as uuids
 from pathlib import Path
 
 BUSYBOX = shutil.which("busybox") or ""
-APPLETS = "sh true false cat echo sleep ls id mount umount kill touch mkdir ln ps env pwd wc dd hostname stat head grep sync nproc seq test rm tty readlink mkfifo yes tr sed".split()
-CAPABILITIES = (
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FSETID FOWNER KILL MKNOD NET_RAW NET_BIND_SERVICE SETUID SETGID SETPCAP SETFCAP SYS_CHROOT"
-)
+APPLETS = (
+    "sh printf true false cat echo sleep ls id mount umount kill touch mkdir ln ps env pwd wc dd hostname stat head grep "
+    "sync seq test rm tty readlink mkfifo yes tr sed stty"
+).split()
+CAPABILITIES = "AUDIT_WRITE CHOWN DAC_OVERRIDE FSETID FOWNER KILL MKNOD NET_RAW NET_BIND_SERVICE SETUID SETGID SETPCAP SETFCAP SYS_CHROOT"
 NO_LIMITS = dict.fromkeys(("memory_limit", "memory_request", "cpu_limit", "cpu_request", "cpu_shares", "pids"))
 
 
@@ -85,7 +86,7 @@ class Pod:
             except RocketError as error:
                 os.write(errors_child, str(error).encode())
                 status = 254
-            except BaseException as error:  # the fork of a test must never go on as the test
+            except BaseException as error:  # noqa: BLE001 - the fork of a test must never go on as the test
                 os.write(errors_child, repr(error).encode())
                 import traceback
 
@@ -137,6 +138,22 @@ class Pod:
     def pids(self) -> list[int]:
         """Return the supervisor's and init's process numbers."""
         return [int(line.split()[0]) for line in (self.directory / "supervisor").read_text().splitlines()]
+
+    def cgroup(self, controller: str) -> str:
+        """Return the directory of the pod's group in a hierarchy."""
+        from _rocket.run.cgroup.detect import detect
+
+        groups = detect(self.record["uuid"])
+        groups.controllers = (controller,)
+        return groups.paths("")[0]
+
+    def remove_cgroups(self) -> None:
+        """Remove what a killed supervisor left."""
+        from _rocket.run.cgroup.detect import detect
+
+        groups = detect(self.record["uuid"])
+        groups.controllers = ("pids", "memory", "cpu")
+        groups.remove([app["name"] for app in self.record["apps"]])
 
     def end(self) -> None:
         """End the pod whatever state it is in."""

@@ -68,7 +68,7 @@ def supervise(pod_dir: str, record: dict[str, Any], options: SuperviseOptions) -
     before = kernel.block(signals)
     try:
         cgroups = detect(record["uuid"])
-        stage1 = Namespaces(kernel, pod_dir, record, cgroups, (options.lock_fd, options.ready_fd))
+        stage1 = Namespaces(kernel, pod_dir, record, cgroups, (options.lock_fd,))
         output = Output([app["name"] for app in record["apps"]], options.logs, options.foreground)
         life = Life(kernel, pod_dir, record, stage1, cgroups, output)
         return _Supervisor(pod_dir, options, kernel.signalfd(signals), life, stage1, output).run()
@@ -102,8 +102,7 @@ class _Supervisor:
                 life.fail(error)
         finally:
             life.kill()
-            self._stage1.destroy()
-            self._reap()
+            self._stage1.destroy(life.ended)
             self._output.end()
         result, reason = (life.result, life.reason) if life.failure is None else (FAILED, str(life.failure))
         files.write_ended(self._directory, result, reason)
@@ -169,3 +168,4 @@ class _Supervisor:
         except BrokenPipeError:
             pass  # nobody waits any more; the pod goes on
         os.close(self._options.ready_fd)
+        confine.reserve()

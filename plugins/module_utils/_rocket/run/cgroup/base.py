@@ -112,7 +112,9 @@ def remove_directory(path: str) -> None:
             return
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise LaunchError(f"cannot remove the control group: {error.strerror}", where=path, hint="look for its processes") from error
+                raise LaunchError(
+                    f"cannot remove the control group: {error.strerror}", where=path, hint="look for its processes"
+                ) from error
         time.sleep(0.002)
 
 

@@ -46,7 +46,9 @@ class V1(Cgroups):
         self._uuid = uuid
         identity = [name for name in ("pids", "memory", "cpu") if name in hierarchies]
         if not identity:
-            raise LaunchError("the host has no hierarchy of control groups", where="/proc/self/mountinfo", hint="mount pids, memory and cpu")
+            raise LaunchError(
+                "the host has no hierarchy of control groups", where="/proc/self/mountinfo", hint="mount pids, memory and cpu"
+            )
         self.controllers = (identity[0],)
 
     def create(self, limits: dict[str, int | None], apps: dict[str, dict[str, int | None]]) -> dict[str, list[Outcome]]:

@@ -19,7 +19,7 @@ from . import constants as c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 _HINTS = {
     errno.ENOSYS: "rocket needs Linux 5.12 or newer",
@@ -45,9 +45,7 @@ def _text(value: str) -> bytes:
 
 def refuse(call: str, what: object, number: int) -> LaunchError:
     """Return the error of a call that failed with `number`; ``facts["errno"]`` carries it."""
-    return LaunchError(
-        f"{call}: {os.strerror(number)}", where=printable(what), hint=_HINTS.get(number, ""), errno=number, call=call
-    )
+    return LaunchError(f"{call}: {os.strerror(number)}", where=printable(what), hint=_HINTS.get(number, ""), errno=number, call=call)
 
 
 class Kernel:
@@ -60,9 +58,7 @@ class Kernel:
         machine = os.uname().machine
         numbers = {"x86_64": c.X86_64, "aarch64": c.AARCH64}.get(machine)
         if numbers is None:
-            raise LaunchError(
-                f"the machine {machine} is not supported", hint="pods run on x86_64 and aarch64", code="machine"
-            )
+            raise LaunchError(f"the machine {machine} is not supported", hint="pods run on x86_64 and aarch64", code="machine")
         self._numbers = {**numbers, **c.EVERY_MACHINE}
         libc = ctypes.CDLL(None, use_errno=True)
         self._syscall = libc.syscall
@@ -244,6 +240,10 @@ class Kernel:
     def ioctl(self, fd: int, request: int, argument: object, what: str) -> int:
         """Return what ioctl(fd, request, argument) says; `argument` is a number or a buffer."""
         return self._call("ioctl", what, fd, request, argument)
+
+    def buffer(self, size: int) -> Any:
+        """Return a buffer that an ioctl can write to."""
+        return ctypes.create_string_buffer(size)
 
     # Signals and other processes
 

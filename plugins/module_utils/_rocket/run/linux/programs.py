@@ -57,6 +57,7 @@ _INIT = {
 }
 
 # Arguments: path, argv[0], argv[1], ... Descriptor 3 is the status pipe: closed by a successful execve, else it gets errno.
+# Without descriptor 3 it is an image that runs it, as its own interpreter: it ends there, or it would execute itself for ever.
 _EXEC = {
     "x86_64": (
         "bf03000000"  # mov edi, 3
@@ -64,6 +65,8 @@ _EXEC = {
         "ba01000000"  # mov edx, 1               FD_CLOEXEC
         "b848000000"  # mov eax, 72              fcntl
         "0f05"  # syscall
+        "85c0"  # test eax, eax
+        "7831"  # js end
         "488b7c2408"  # mov rdi, [rsp+8]         path
         "488d742410"  # lea rsi, [rsp+16]        argv
         "488b0c24"  # mov rcx, [rsp]             argc
@@ -77,6 +80,7 @@ _EXEC = {
         "ba04000000"  # mov edx, 4
         "b801000000"  # mov eax, 1               write
         "0f05"  # syscall
+        # end:
         "bf7f000000"  # mov edi, 127
         "b8e7000000"  # mov eax, 231             exit_group
         "0f05"  # syscall
@@ -87,6 +91,7 @@ _EXEC = {
         "220080d2"  # mov x2, #1                 FD_CLOEXEC
         "280380d2"  # mov x8, #25                fcntl
         "010000d4"  # svc #0
+        "c001f8b7"  # tbnz x0, #63, end
         "e90340f9"  # ldr x9, [sp]               argc
         "e00740f9"  # ldr x0, [sp, #8]           path
         "e1430091"  # add x1, sp, #16            argv
@@ -100,6 +105,7 @@ _EXEC = {
         "820080d2"  # mov x2, #4
         "080880d2"  # mov x8, #64                write
         "010000d4"  # svc #0
+        # end:
         "e00f80d2"  # mov x0, #127
         "c80b80d2"  # mov x8, #94                exit_group
         "010000d4"  # svc #0

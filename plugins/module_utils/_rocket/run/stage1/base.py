@@ -8,6 +8,7 @@ from ...record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..linux.identity import Identity
@@ -50,10 +51,27 @@ class Stage1:
         """Start an event handler beside the app, under the same confinement."""
         raise NotImplementedError
 
-    def enter(self, app: dict[str, Any], arguments: tuple[str, ...], terminal: str) -> Child:
-        """Start a further program in a running app, under the same confinement; `terminal` is TERM, or empty for none."""
+    def enter(
+        self,
+        app: dict[str, Any],
+        identity: Identity,
+        arguments: tuple[str, ...],
+        joins: tuple[str, ...],
+        streams: tuple[int, int, int],
+        term: str,
+    ) -> Child:
+        """Start a further program in a running app of a pod that another process supervises, under the same confinement.
+
+        Args:
+            joins: the files through which to join the app's control groups.
+            streams: descriptors that become its standard ones where there is no terminal.
+            term: value of TERM when it gets a terminal of its own, else empty.
+        """
         raise NotImplementedError
 
-    def destroy(self) -> None:
-        """End every process of the pod and give back what create() took; safe to call at any point, twice too."""
+    def destroy(self, ended: Callable[[int, int], None]) -> None:
+        """End every process of the pod, tell `ended` about each child (pid, wait status), and give back what create() took.
+
+        Safe to call at any point, twice too.
+        """
         raise NotImplementedError

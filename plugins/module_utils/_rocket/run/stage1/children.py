@@ -34,7 +34,9 @@ def spawn(kernel: Kernel, program: int, body: Callable[[int], None], unwanted: t
     try:
         pid = os.fork()
     except OSError as error:
-        raise LaunchError(f"cannot start a process: {error.strerror}", where="fork", hint="the pod has ended, or the host is full") from error
+        raise LaunchError(
+            f"cannot start a process: {error.strerror}", where="fork", hint="the pod has ended, or the host is full"
+        ) from error
     if pid == 0:
         _become(kernel, status_child, program, body, go_child, (*unwanted, status, go))
     os.close(status_child)
@@ -43,15 +45,12 @@ def spawn(kernel: Kernel, program: int, body: Callable[[int], None], unwanted: t
     return Child(pid=pid, status=status, go=go)
 
 
-def _become(
-    kernel: Kernel, status: int, program: int, body: Callable[[int], None], go: int, unwanted: tuple[int, ...]
-) -> None:
+def _become(kernel: Kernel, status: int, program: int, body: Callable[[int], None], go: int, unwanted: tuple[int, ...]) -> None:
     try:
-        for fd in unwanted:
-            if fd >= 0:
-                os.close(fd)
         confine.take_places(kernel, status, program)
-        os.close(status)
+        for fd in (status, *unwanted):
+            if fd > confine.PROGRAM_FD:  # a lower one has just been replaced
+                os.close(fd)
         body(go)
     except PodError as error:
         report.send_error(confine.STATUS_FD, error)

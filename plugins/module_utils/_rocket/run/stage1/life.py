@@ -145,7 +145,9 @@ class Life:
 
     def _handle(self, app: App, stage: str, which: str) -> None:
         if app.identity is None:
-            raise LaunchError("an event handler before the app was built", where=f"app {app.name}", hint="report this as a defect of rocket")
+            raise LaunchError(
+                "an event handler before the app was built", where=f"app {app.name}", hint="report this as a defect of rocket"
+            )
         app.stage = stage
         arguments = tuple(app.entry[which])
         app.handler = Process(self._stage1.handler(app.entry, app.identity, arguments, self._output.writers(app.name)))
@@ -175,7 +177,9 @@ class Life:
             app.handler = None
             app.status.pre_start = status
             if status != 0 and not self.stopping:
-                self.fail(LaunchError(f"pre-start ended with status {status}", where=f"app {app.name}", hint="see its log", code="pre-start"))
+                self.fail(
+                    LaunchError(f"pre-start ended with status {status}", where=f"app {app.name}", hint="see its log", code="pre-start")
+                )
             if app.main is not None and not self.stopping:
                 self._go(app, app.main)
         else:

@@ -11,18 +11,20 @@ Not handled here: user namespaces, seccomp, networks other than ``none`` and ``h
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 
 from ...errors import LaunchError
-from ..linux import confine, devices, programs, report, rootfs
-from ..linux import constants as c
 from ..cgroup.base import write
+from ..linux import confine, devices, programs, report, rootfs, terminal
+from ..linux import constants as c
 from .base import Child, Stage1
 from .children import spawn, wait_go, write_go
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..cgroup.base import Cgroups
@@ -165,33 +167,46 @@ class Namespaces(Stage1):
         self._init_fd = init
         self._namespaces[app] = (mounts, groups)
 
-    def enter(self, app: dict[str, Any], identity: Identity, arguments: tuple[str, ...], joins: tuple[str, ...], terminal: str) -> Child:
+    def enter(
+        self,
+        app: dict[str, Any],
+        identity: Identity,
+        arguments: tuple[str, ...],
+        joins: tuple[str, ...],
+        streams: tuple[int, int, int],
+        term: str,
+    ) -> Child:
         """See Stage1.enter."""
         mounts, groups = self._namespaces[app["name"]]
-        for path in joins:
-            write(path, "0")
         self._kernel.setns(self._init_fd, c.CLONE_NEWPID, "PID namespace of the pod")
 
-        def body(_go: int) -> None:
+        def body(go: int) -> None:
+            for path in joins:
+                write(path, "0")
             join_app(self._kernel, self._init_fd, shared_namespaces(self._record), mounts, groups)
-            fd = pseudo_terminal(self._kernel) if terminal else -1
-            confine.execute(self._kernel, confine.Command(app, arguments, identity, fd, (0, 1, 2)), terminal)
+            slave = -1
+            if term:
+                slave = terminal.pseudo_terminal(self._kernel)
+                wait_go(go)
+            confine.execute(self._kernel, confine.Command(app, arguments, identity, slave, streams), term)
 
-        return spawn(self._kernel, self._program, body, wait=False)
+        return spawn(self._kernel, self._program, body, wait=bool(term))
 
-    def destroy(self) -> None:
+    def destroy(self, ended: Callable[[int, int], None]) -> None:
         """See Stage1.destroy."""
         if self.init:
             try:
                 self._kernel.pidfd_send_signal(self._init_fd, c.SIGKILL)
             except LaunchError as error:
-                if error.facts.get("errno") != 3:  # it is gone already
+                if error.facts.get("errno") != errno.ESRCH:
                     raise
+        # The first process is not gone before the kernel has ended every other of the pod and we have waited for ours.
+        while True:
             try:
-                os.waitpid(self.init, 0)  # returns when the kernel has ended every process of the pod
+                pid, status = os.waitpid(-1, 0)
             except ChildProcessError:
-                pass  # it was waited for when it died
-            self.init = 0
+                break
+            ended(pid, status)
         for fds in self._namespaces.values():
             for fd in fds:
                 os.close(fd)

@@ -185,4 +185,5 @@ def _open_log(directory: str, name: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(f"{directory}/{name}.log", flags, 0o600)
     except OSError as error:
-        raise LaunchError(f"cannot open a log: {error.strerror}", where=f"{directory}/{name}.log", hint="check the log directory") from error
+        where = f"{directory}/{name}.log"
+        raise LaunchError(f"cannot open a log: {error.strerror}", where=where, hint="check the log directory") from error
