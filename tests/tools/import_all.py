@@ -22,6 +22,9 @@ def make_tree(checkout: str, ansible: str, directory: str) -> None:
     inner = os.path.join(directory, "ansible_collections", "appc", "rocket")
     os.makedirs(inner, exist_ok=True)
     os.makedirs(os.path.join(directory, "ansible"), exist_ok=True)
+    # An ordinary package: ansible's own code asks for its __file__.
+    with open(os.path.join(directory, "ansible", "__init__.py"), "w", encoding="utf-8"):
+        pass
     for source, link in (
         (os.path.join(checkout, "plugins"), os.path.join(inner, "plugins")),
         (os.path.join(ansible, "module_utils"), os.path.join(directory, "ansible", "module_utils")),
