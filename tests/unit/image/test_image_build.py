@@ -10,6 +10,8 @@ import stat
 import subprocess
 
 import pytest
+from image_archives import MANIFEST, ZEROS
+
 from _rocket.errors import ArchiveError, SpecError, UsageError
 from _rocket.image.build import build
 from _rocket.image.check import inspect
@@ -17,7 +19,6 @@ from _rocket.image.extract import extract
 from _rocket.image.header import header
 from _rocket.image.tar import Entry, Reader
 from _rocket.spec.image_manifest import parse_image_manifest
-from image_archives import MANIFEST, ZEROS
 
 KEEP = 1 << 33
 

@@ -11,10 +11,11 @@ import lzma
 import os
 
 import pytest
+from image_archives import GNU, MANIFEST, ZEROS, aci, base256, block, directory, file, hardlink, long, pax, symlink
+
 from _rocket.errors import ArchiveError, SpecError
 from _rocket.image.check import inspect
 from _rocket.image.limits import Limits
-from image_archives import GNU, MANIFEST, ZEROS, aci, base256, block, directory, file, hardlink, long, pax, symlink
 
 R = b"rootfs/"
 

@@ -11,11 +11,12 @@ import os
 import resource
 
 import pytest
+from image_archives import aci
+
 from _rocket.errors import ArchiveError
 from _rocket.image.compression import decompressed, sniff
 from _rocket.image.limits import Limits
 from _rocket.image.stream import ahead
-from image_archives import aci
 
 COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 

@@ -10,10 +10,11 @@ import stat
 import struct
 
 import pytest
+from image_archives import aci, base256, block, canary, content, directory, file, hardlink, long, pax, snapshot, symlink
+
 from _rocket.errors import ArchiveError, StoreError
 from _rocket.image.extract import extract
 from _rocket.image.limits import Limits
-from image_archives import aci, base256, block, canary, content, directory, file, hardlink, long, pax, snapshot, symlink
 
 R = b"rootfs/"
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)

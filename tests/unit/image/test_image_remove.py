@@ -8,11 +8,12 @@ import os
 import subprocess
 
 import pytest
+from image_archives import canary, snapshot
+
 from _rocket.errors import StoreError
 from _rocket.image import remove, whitelist
 from _rocket.image.remove import remove_tree
 from _rocket.image.whitelist import apply_path_whitelist
-from image_archives import canary, snapshot
 
 
 @pytest.fixture(params=["openat2", "walk"])
@@ -86,7 +87,8 @@ def test_a_mount_is_not_crossed(root, program, tmp_path, where, without):
         "from _rocket.image import remove\n"
         "if sys.argv[2]: remove.kernel_openat2 = lambda: None\n"
         "try: remove.remove_tree(sys.argv[1])\n"
-        "except StoreError as error: raise SystemExit(0 if error.code == 'mounted' and sys.argv[4] in str(error) else 'wrong: ' + str(error))\n"
+        "except StoreError as error:\n"
+        "    raise SystemExit(0 if error.code == 'mounted' and sys.argv[4] in str(error) else 'wrong: ' + str(error))\n"
         "raise SystemExit('removed')"
     )
     import sys
