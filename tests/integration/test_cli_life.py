@@ -132,6 +132,35 @@ def test_an_image_pinned_by_its_id_needs_no_relaxation(image, tmp_path):
     assert strict("run", image[1][:20]).startswith("hello")
 
 
+def test_a_signed_image_runs_while_its_signer_is_trusted(image, tmp_path):
+    gpg = shutil.which("gpg")
+    if gpg is None:
+        pytest.skip("missing ability: the program gpg")
+    pytest.importorskip("cryptography")
+    (tmp_path / "gnupg").mkdir(mode=0o700)
+    base = [gpg, "--homedir", str(tmp_path / "gnupg"), "--batch", "--quiet", "--passphrase", ""]
+    subprocess.run([*base, "--quick-generate-key", "Shop <shop@example.com>", "ed25519", "sign", "never"], check=True, capture_output=True)
+    listing = subprocess.run([*base, "--with-colons", "--list-keys"], check=True, capture_output=True, text=True).stdout
+    fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+    shutil.copy(image[0], tmp_path / "web.aci")
+    for words in (["--export", "--output", str(tmp_path / "key.asc")], ["--detach-sign", str(tmp_path / "web.aci")]):
+        subprocess.run([*base, "--armor", *words], check=True, capture_output=True)
+    subprocess.run(["gpgconf", "--homedir", str(tmp_path / "gnupg"), "--kill", "all"], check=False, capture_output=True)
+
+    strict = Rocket(tmp_path, insecure=False)
+    assert "rocket trust --prefix" in strict("fetch", f"{tmp_path}/web.aci", status=254)
+    strict("trust", "--prefix=example.com/sho", f"--fingerprint={fingerprint}", f"{tmp_path}/key.asc")
+    strict("fetch", f"{tmp_path}/web.aci", status=254)
+    strict("trust", "--prefix=example.com/shop", f"--fingerprint={fingerprint}", f"{tmp_path}/key.asc")
+    assert strict("fetch", f"{tmp_path}/web.aci").strip() == image[1]
+    assert "Shop <shop@example.com>" in strict("image", "list")
+    assert strict("run", "example.com/shop/web").startswith("hello from ")
+    uuid = strict("prepare", "example.com/shop/web").strip()
+    strict("trust", f"--remove={fingerprint}", "--prefix=example.com/shop")
+    assert "no signer is trusted" in strict("run", "example.com/shop/web", status=254)
+    assert "no signer is trusted" in strict("run-prepared", uuid, status=254)
+
+
 def test_prepare_status_run_stop_logs_rm(rocket, tmp_path):
     uuid = rocket("prepare", f"--uuid-file-save={tmp_path}/uuid", "example.com/shop/web", "--memory=64Mi", "--", "wait").strip()
     assert (tmp_path / "uuid").read_text() == f"{uuid}\n"

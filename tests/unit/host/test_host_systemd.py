@@ -109,6 +109,13 @@ def test_other_directories_of_the_host_reach_the_command():
     assert entry.global_options(Paths()) == ()
 
 
+def test_a_relaxation_is_seen_in_the_unit_and_absent_without_one(starter):
+    made = starter()
+    assert "insecure" not in made.text("shop")
+    made.insecure = ("image",)
+    assert " --insecure-options=image run-prepared shop\n" in made.text("shop")
+
+
 def test_systemd_itself_finds_nothing_wrong(program, tmp_path):
     verify = program("systemd-analyze")
     launcher = tmp_path / "rocket"

@@ -101,12 +101,10 @@ def _detach(context: Context, wanted: str) -> int:
     from ..run.starter import DetachedStarter
 
     root = install.default_places()[0]
-    program = entry.own_program(context.paths) or entry.program(root, context.paths)
+    program = entry.own_program(context.paths, context.insecure) or entry.program(root, context.paths, context.insecure)
     if not os.access(program[0], os.X_OK):
         raise HostError("a detached pod needs the installed runtime", where=program[0], hint="install it: appc.rocket.runtime does")
     pod = _pod(context, wanted)
-    if context.insecure:
-        program.append(f"--insecure-options={','.join(context.insecure)}")
     DetachedStarter(context.paths, program).start("", pod.uuid)
     output.write(f"{pod.uuid}\n")
     return 0

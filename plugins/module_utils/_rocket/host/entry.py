@@ -12,6 +12,10 @@ import os
 
 from ..paths import Paths
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LOCK = "lock"
 
 TEXT = """import fcntl, os, sys
@@ -33,25 +37,26 @@ def launcher(root: str) -> str:
     return f"{root}/current/rocket"
 
 
-def global_options(paths: Paths) -> tuple[str, ...]:
-    """Return the global options that lead the command to `paths`; none for the host's usual ones."""
+def global_options(paths: Paths, insecure: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the global options that lead the command to `paths` under the relaxations named; none for the host's usual ones."""
     usual = Paths()
     pairs = (
         ("--dir", paths.data, usual.data),
         ("--local-config", paths.local, usual.local),
         ("--system-config", paths.system, usual.system),
     )
-    return tuple(f"{option}={given}" for option, given, default in pairs if given != default)
+    relaxed = (f"--insecure-options={','.join(sorted(insecure))}",) if insecure else ()
+    return (*(f"{option}={given}" for option, given, default in pairs if given != default), *relaxed)
 
 
-def program(root: str, paths: Paths) -> list[str]:
+def program(root: str, paths: Paths, insecure: Sequence[str] = ()) -> list[str]:
     """Return the command line of the installed runtime up to the subcommand."""
-    return [launcher(root), *global_options(paths)]
+    return [launcher(root), *global_options(paths, insecure)]
 
 
-def own_program(paths: Paths) -> list[str]:
+def own_program(paths: Paths, insecure: Sequence[str] = ()) -> list[str]:
     """Return the command line of the runtime that this very code was loaded from; nothing where it is not installed."""
     directory = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if os.access(f"{directory}/{LOCK}", os.R_OK) and os.access(f"{directory}/rocket", os.X_OK):
-        return [f"{directory}/rocket", *global_options(paths)]
+        return [f"{directory}/rocket", *global_options(paths, insecure)]
     return []

@@ -32,7 +32,7 @@ UNITS = "/etc/systemd/system"
 START_SECONDS = 120
 STOP_SECONDS = 30  # beyond the stop timeout of the pod: handlers, statuses, cgroups
 NOT_LOADED = 5
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-,")
 
 _TEXT = """# Written by rocket and written again when it differs: put your own settings into
 # {unit}.d/*.conf
@@ -101,17 +101,21 @@ class SystemdStarter(Starter):
         root: where the runtime is installed; the host's default where empty.
         units: the directory of units.
         program: runs a program of the host; replaced in tests.
+        insecure: relaxations by name; the unit needs them too, since it checks the images again at every start.
     """
 
-    def __init__(self, paths: Paths, root: str = "", units: str = UNITS, program: Callable[..., Outcome] = run) -> None:
+    def __init__(
+        self, paths: Paths, root: str = "", units: str = UNITS, program: Callable[..., Outcome] = run, insecure: Sequence[str] = ()
+    ) -> None:
         self.paths = paths
         self.launcher = entry.launcher(root or install.default_places()[0])
         self.units = units
         self._program = program
+        self._insecure = insecure
 
     def text(self, name: str) -> str:
         """Return the unit as it should be."""
-        return unit_text(name, self.launcher, entry.global_options(self.paths), self.stop_seconds(name))
+        return unit_text(name, self.launcher, entry.global_options(self.paths, self._insecure), self.stop_seconds(name))
 
     def stop_seconds(self, name: str) -> int:
         """Return how long systemd has to wait for the pod of that name to stop: more than the pod gives its apps."""
