@@ -112,7 +112,7 @@ def test_other_directories_of_the_host_reach_the_command():
 def test_a_relaxation_is_seen_in_the_unit_and_absent_without_one(starter):
     made = starter()
     assert "insecure" not in made.text("shop")
-    made.insecure = ("image",)
+    made._insecure = ("image",)
     assert " --insecure-options=image run-prepared shop\n" in made.text("shop")
 
 
