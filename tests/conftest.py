@@ -46,7 +46,7 @@ def paths(tmp_path):
     """The paths of a host that is not this one."""
     from _rocket.paths import Paths
 
-    return Paths(data=str(tmp_path / "data"), run=str(tmp_path / "run"), local=str(tmp_path / "etc"), system=str(tmp_path / "usr"))
+    return Paths(data=str(tmp_path / "data"), local=str(tmp_path / "etc"), system=str(tmp_path / "usr"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
 # The second app of the demo: writes the time, with a greeting, into the volume that the web server shows.
 echo "clock: started"
 while :; do

@@ -22,12 +22,12 @@ if t.TYPE_CHECKING:
     from .._rocket.paths import Paths
 
 
-def starter_for(paths: Paths, libexec_dir: str | None) -> Starter:
+def starter_for(paths: Paths, libexec_dir: str | None, insecure: list[str]) -> Starter:
     """Return what starts pods on this host: systemd where it is the init, the installed runtime by itself elsewhere."""
     root = libexec_dir or install.default_places()[0]
     if systemd.is_running():
-        return systemd.SystemdStarter(paths, root)
-    return DetachedStarter(paths, entry.program(root, paths))
+        return systemd.SystemdStarter(paths, root, insecure=insecure)
+    return DetachedStarter(paths, entry.program(root, paths, insecure))
 
 
 def means_for(parameters: dict[str, t.Any]) -> Means:
@@ -39,7 +39,7 @@ def means_for(parameters: dict[str, t.Any]) -> Means:
 
     return Means(
         store=Store(paths),
-        starter=starter_for(paths, parameters["libexec_dir"]),
+        starter=starter_for(paths, parameters["libexec_dir"], parameters["insecure_options"]),
         standing=standing,
         release=cgroups(paths),
     )

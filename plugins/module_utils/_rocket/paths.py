@@ -17,13 +17,11 @@ class Paths(Record):
 
     Attributes:
         data: images, trees, pods, names; must survive a reboot (``--dir``).
-        run: locks and sockets; may vanish at a reboot.
         local: the operator's configuration (``--local-config``).
         system: the vendor's configuration, under the local one (``--system-config``).
     """
 
     data: str = "/var/lib/rocket"
-    run: str = "/run/rocket"
     local: str = "/etc/rocket"
     system: str = "/usr/lib/rocket"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import Any, ClassVar, TypeVar
 
     from typing_extensions import dataclass_transform
 
@@ -28,7 +28,7 @@ else:
 class Record:
     """Base of immutable values; a subclass lists its fields as annotations, with defaults behind ``=``."""
 
-    _fields = ()
+    _fields: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         own = cls.__dict__.get("__annotations__", {})

@@ -126,8 +126,17 @@ class Store:
         return record, manifest
 
     def _record(self, image_id: str) -> ImageRecord:
-        record, manifest, _ = self._load(image_id)
+        record, manifest = self._load(image_id)[:2]
         return ImageRecord.from_json(record, ImageManifest.from_json(manifest))
+
+    def import_of(self, image_id: str) -> tuple[str, int]:
+        """Return name and time of import (seconds since the epoch) of an image, without making its manifest.
+
+        Raises:
+            NotFound, StoreError: there is none, or it is damaged.
+        """
+        record = self._load(image_id)[0]
+        return record["name"], record["imported_at"]
 
     def find(self, name: ImageName) -> ImageRecord:
         """Return the newest import of the name whose labels match those asked for.
@@ -146,7 +155,8 @@ class Store:
                 continue
             if record["name"] == name.name:
                 candidates.append((record["imported_at"], imported, image_id, record, manifest))
-        for _, _, _, record, value in sorted(candidates, key=lambda candidate: candidate[:3], reverse=True):
+        for candidate in sorted(candidates, key=lambda candidate: candidate[:3], reverse=True):
+            record, value = candidate[3:]
             found = ImageRecord.from_json(record, ImageManifest.from_json(value))
             if name.matches(found):
                 return found
@@ -181,23 +191,23 @@ class Store:
         """
         return self.find_id(text) if text.startswith("sha512-") else self.find(ImageName.parse(text))
 
-    def _each(self) -> Iterator[tuple[str, ImageRecord | StoreError]]:
+    def _each(self) -> Iterator[ImageRecord | StoreError]:
         for image_id in self.ids():
             try:
-                yield image_id, self._record(image_id)
+                yield self._record(image_id)
             except NotFound:
                 continue
             except StoreError as error:
-                yield image_id, error
+                yield error
 
     def images(self) -> list[ImageRecord]:
         """Return all readable images, by name and time of import; one damaged image does not hide the others."""
-        found = [record for _, record in self._each() if isinstance(record, ImageRecord)]
+        found = [record for record in self._each() if isinstance(record, ImageRecord)]
         return sorted(found, key=lambda record: (record.name, record.imported_at, record.id))
 
     def damaged(self) -> list[StoreError]:
         """Return an error for each image whose record or manifest is damaged; its fact ``image_id`` names it."""
-        return [found for _, found in self._each() if isinstance(found, StoreError)]
+        return [found for found in self._each() if isinstance(found, StoreError)]
 
     def manifest(self, image_id: str) -> ImageManifest:
         """Return the manifest of an image.
@@ -293,6 +303,18 @@ class Store:
 
         return tree(self, image_id)
 
+    @staticmethod
+    def check_removable(image_id: str, in_use: Container[str]) -> None:
+        """Refuse the removal of an image that a pod uses; what `remove` asks first, for those who only plan.
+
+        Raises:
+            Busy: a pod uses the image.
+            SpecError: no image ID (T5).
+        """
+        check_image_id(image_id, "image ID")
+        if image_id in in_use:
+            raise Busy(f"image {image_id} is used by a pod", hint="remove the pod first (`rocket list`, `rocket rm`)", image_id=image_id)
+
     def remove(self, image_id: str, in_use: Container[str] = ()) -> None:
         """Remove an image and its tree.
 
@@ -305,9 +327,7 @@ class Store:
             NotFound: there is no such image.
             StoreError: the disk refused.
         """
-        check_image_id(image_id, "image ID")
-        if image_id in in_use:
-            raise Busy(f"image {image_id} is used by a pod", hint="remove the pod first (`rocket list`, `rocket rm`)", image_id=image_id)
+        self.check_removable(image_id, in_use)
         with self.lock(image_id):
             gone = [self.give_up(f"{parent}/{image_id}") for parent in (self.paths.images, self.paths.trees)]
         if not any(gone):

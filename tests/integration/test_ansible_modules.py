@@ -1,0 +1,290 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The modules tell the truth: check mode predicts and writes nothing, a second run is empty, refusals say what to do.
+
+Real playbooks on this machine as the host, with directories of the test's own; images signed by GnuPG, fetched from files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+TARGET_PYTHON = "/usr/bin/python3"
+NAME = "example.com/shop/app"
+STATIC = "/bin/busybox"
+
+
+class Fleet:
+    """A host of its own below a directory, and ansible-playbook to drive it."""
+
+    def __init__(self, directory, collections):
+        self.directory = directory
+        self.host = directory / "host"
+        self.host.mkdir()
+        self.environment = {
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": collections,
+            "ANSIBLE_HOME": str(directory / "ansible"),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        }
+        self.defaults = {
+            "data_dir": f"{self.host}/data",
+            "config_dir": f"{self.host}/etc",
+            "system_config_dir": f"{self.host}/usr",
+        }
+        self.places = {"libexec_dir": f"{self.host}/libexec", "bin_dir": f"{self.host}/bin"}
+
+    def rocket(self, *words):
+        options = [f"--dir={self.host}/data", f"--local-config={self.host}/etc", f"--system-config={self.host}/usr"]
+        outcome = subprocess.run([f"{self.host}/bin/rocket", *options, *words], capture_output=True, text=True, check=False, timeout=120)
+        assert outcome.returncode == 0, (words, outcome.stdout, outcome.stderr)
+        return outcome.stdout
+
+    def play(self, tasks):
+        """Run the tasks, each a (module, arguments, keywords) triple; return their results, failed ones too."""
+        listed = []
+        for index, (module, arguments, keywords) in enumerate(tasks):
+            task = {"name": f"Task {index}", module: arguments, "register": f"result_{index}", "ignore_errors": True, **keywords}
+            listed.append(task)
+        wanted = ", ".join(f"result_{index}" for index in range(len(tasks)))
+        output = self.directory / "results.json"
+        copy = {"content": "{{ [" + wanted + "] | to_json }}", "dest": str(output), "mode": "0600"}
+        listed.append({"name": "Results", "ansible.builtin.copy": copy, "check_mode": False, "diff": False})
+        play = {
+            "name": "Test",
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars": {"ansible_python_interpreter": TARGET_PYTHON},
+            "module_defaults": {"group/appc.rocket.rocket": self.defaults},
+            "tasks": listed,
+        }
+        (self.directory / "play.json").write_text(json.dumps([play]))
+        program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
+        outcome = subprocess.run(
+            [program, "-i", "localhost,", str(self.directory / "play.json")],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=600,
+            check=False,
+        )
+        assert outcome.returncode == 0, outcome.stdout[-4000:] + outcome.stderr[-2000:]
+        return json.loads(output.read_text())
+
+    def truth(self, steps):
+        """Run each step in check mode, for real, and again; return the three results of each, proving what all modules promise."""
+        listing = {"argv": ["find", str(self.host), "-printf", "%p %y %s %m %U %G %T@ %l\\n"]}
+        tasks = []
+        for module, arguments in steps:
+            tasks += [
+                ("ansible.builtin.command", listing, {"changed_when": False}),
+                (module, arguments, {"check_mode": True, "diff": True}),
+                ("ansible.builtin.command", listing, {"changed_when": False}),
+                (module, arguments, {"diff": True}),
+                (module, arguments, {"diff": True}),
+            ]
+        results = self.play(tasks)
+        found = []
+        for index, (module, _arguments) in enumerate(steps):
+            before, checked, after, applied, again = results[5 * index : 5 * index + 5]
+            for result in (checked, applied, again):
+                assert not result.get("failed"), (module, result)
+            assert quiet(before["stdout"]) == quiet(after["stdout"]), (module, "check mode wrote something")
+            assert checked["changed"] == applied["changed"], (module, checked, applied)
+            assert checked["plan"]["steps"] == applied["plan"]["steps"], module
+            assert checked["diff"] == applied["diff"], module
+            assert not again["changed"], (module, again)
+            assert again["diff"]["before"] == again["diff"]["after"], (module, again)
+            found.append((checked, applied, again))
+        return found
+
+
+def quiet(listing):
+    """Leave out what running apps write by themselves: their logs and volumes."""
+    return sorted(line for line in listing.splitlines() if "/logs/" not in line and "/upper" not in line and "/work" not in line)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, collections):
+    if os.geteuid() != 0:
+        pytest.skip("missing ability: root")
+    if not os.path.exists(TARGET_PYTHON):
+        pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
+    made = Fleet(tmp_path_factory.mktemp("fleet"), collections)
+    yield made
+    if os.path.exists(f"{made.host}/bin/rocket"):
+        for pod in json.loads(made.rocket("list", "--format=json")):
+            if pod["state"] == "running":
+                made.rocket("stop", "--force", pod["uuid"])
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    """Images of NAME in several versions, one signed by its key, and the keys; as a dictionary."""
+    from _rocket.image.build import build
+    from _rocket.spec.image_manifest import ImageManifest
+
+    for program in ("gpg", "busybox"):
+        if shutil.which(program) is None:
+            pytest.skip(f"missing ability: the program {program}")
+    directory = tmp_path_factory.mktemp("signed")
+    (directory / "tree" / "bin").mkdir(parents=True)
+    shutil.copy2(STATIC, directory / "tree" / "bin" / "busybox")
+    home = tmp_path_factory.mktemp("g")
+    home.chmod(0o700)
+    gpg = [
+        "gpg",
+        "--homedir",
+        str(home),
+        "--batch",
+        "--quiet",
+        "--no-auto-check-trustdb",
+        "--pinentry-mode",
+        "loopback",
+        "--passphrase",
+        "",
+    ]
+    found = {}
+    for user in ("release", "stranger"):
+        subprocess.run([*gpg, "--quick-generate-key", user, "ed25519", "sign", "never"], check=True, capture_output=True)
+        listing = subprocess.run([*gpg, "--with-colons", "--list-keys", f"={user}"], check=True, capture_output=True, text=True).stdout
+        found[user] = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+        armored = subprocess.run([*gpg, "--armor", "--export", found[user]], check=True, capture_output=True, text=True)
+        found[f"{user}_key"] = armored.stdout
+    for version, name, signer in (("1", NAME, "release"), ("2", NAME, ""), ("3", NAME, "stranger"), ("4", f"{NAME}2", "release")):
+        manifest = {
+            "acKind": "ImageManifest",
+            "acVersion": "0.8.11",
+            "name": name,
+            "labels": [{"name": "version", "value": version}],
+            "app": {"exec": ["/bin/busybox", "sleep", "3600"], "user": "0", "group": "0"},
+        }
+        path = str(directory / f"{version}.aci")
+        found[f"id_{version}"] = build(str(directory / "tree"), ImageManifest.from_json(manifest), path)
+        found[version] = path
+        if signer:
+            subprocess.run([*gpg, "--local-user", found[signer], "--armor", "--detach-sign", path], check=True, capture_output=True)
+    yield found
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+
+
+@pytest.fixture(scope="module")
+def ready(fleet, signed):
+    """The fleet with its runtime, its trusted key and the signed image; each step proven on the way."""
+    key = {"fingerprint": signed["release"], "prefix": NAME, "key": signed["release_key"]}
+    runtime, trusted, image = fleet.truth(
+        [
+            ("appc.rocket.runtime", fleet.places),
+            ("appc.rocket.trust", key),
+            ("appc.rocket.image", {"name": signed["1"]}),
+        ]
+    )
+    assert runtime[1]["changed"] and trusted[1]["changed"] and image[1]["changed"]
+    assert image[2]["image"]["verdict"]["signers"][0]["fingerprint"] == signed["release"].lower()
+    return fleet
+
+
+def pod(fleet, **members):
+    members.setdefault("apps", [{"name": "app", "image": f"{NAME}:1", "environment": {"LEVEL": "1"}}])
+    return {"name": "shop", "libexec_dir": fleet.places["libexec_dir"], "stop_timeout": 1, **members}
+
+
+def test_the_life_of_a_pod_is_as_check_mode_says(ready):
+    changed = pod(ready, apps=[{"name": "app", "image": f"{NAME}:1", "environment": {"LEVEL": "2"}}])
+    stopped = {**changed, "state": "stopped"}
+    running, replaced, halted, gone = ready.truth(
+        [
+            ("appc.rocket.pod", pod(ready)),
+            ("appc.rocket.pod", changed),
+            ("appc.rocket.pod", stopped),
+            ("appc.rocket.pod", {"name": "shop", "state": "absent", "libexec_dir": ready.places["libexec_dir"]}),
+        ]
+    )
+    assert running[1]["pod"]["lifecycle"] == "running" and running[2]["pod"]["uuid"] == running[1]["pod"]["uuid"]
+    assert [step["action"] for step in replaced[0]["plan"]["steps"]] == ["prepare", "stop", "start"]
+    assert "apps[0].environment.LEVEL" in replaced[0]["plan"]["steps"][0]["reason"]
+    assert '"LEVEL": "1"' in replaced[0]["diff"]["before"] and '"LEVEL": "2"' in replaced[0]["diff"]["after"]
+    assert replaced[1]["pod"]["generation"] == 2
+    assert halted[1]["pod"]["lifecycle"] == "exited"
+    assert gone[1]["diff"]["after"] == "" and ready.rocket("list", "--format=json").strip() == "[]"
+
+
+def test_a_pod_that_died_is_drift_not_a_change_of_the_declaration(ready):
+    started = ready.play([("appc.rocket.pod", pod(ready, name="fragile"), {})])[0]
+    assert not started.get("failed"), started
+    ready.rocket("stop", "--force", "fragile")
+    checked, applied, told, removed = ready.play(
+        [
+            ("appc.rocket.pod", pod(ready, name="fragile"), {"check_mode": True, "diff": True}),
+            ("appc.rocket.pod", pod(ready, name="fragile"), {}),
+            ("appc.rocket.pod_info", {"name": "fragile"}, {}),
+            ("appc.rocket.pod", pod(ready, name="fragile", apps=None, stop_timeout=None, state="absent"), {}),
+        ]
+    )
+    assert checked["changed"] and checked["diff"]["before"] == checked["diff"]["after"]
+    assert checked["plan"]["drift"] and "not running" in checked["plan"]["drift"][0]
+    assert applied["pod"]["lifecycle"] == "running" and applied["pod"]["generation"] == 1
+    assert "running" in [known["state"] for known in told["pods"]]
+    assert removed["changed"]
+
+
+def test_what_is_refused_says_what_to_do(ready, signed):
+    unsigned, stranger, beyond, typo, member, unknown = ready.play(
+        [
+            ("appc.rocket.image", {"name": signed["2"]}, {}),
+            ("appc.rocket.image", {"name": signed["3"]}, {}),
+            ("appc.rocket.image", {"name": signed["4"]}, {}),
+            ("appc.rocket.pod", pod(ready, name="typo", apps=[{"name": "app", "image": f"{NAME}:1", "enviroment": {}}]), {}),
+            ("appc.rocket.pod", {"name": "typo", "declaration": {"aps": []}}, {}),
+            ("appc.rocket.pod", pod(ready, name="typo", apps=[{"name": "app", "image": f"{NAME}:9"}]), {}),
+        ]
+    )
+    assert (unsigned["failed"] and unsigned["error"]["code"] == "file-unreadable") or "signature" in unsigned["msg"]
+    assert stranger["failed"] and stranger["error"]["code"] == "signer-unknown" and signed["stranger"].lower() in stranger["msg"]
+    assert beyond["failed"] and "rocket trust --prefix" in beyond["msg"] and f"{NAME}2" in beyond["msg"]
+    assert typo["failed"] and "apps[0].enviroment" in typo["msg"] and "environment" in typo["msg"].replace("enviroment", "")
+    assert member["failed"] and "aps" in member["msg"] and "apps" in member["msg"].replace("aps", "", 1)
+    assert unknown["failed"] and f"{NAME}:9" in unknown["msg"] and "fetch" in unknown["msg"]
+    stored = [image["id"] for image in json.loads(ready.rocket("image", "list", "--format=json"))]
+    assert stored == [signed["id_1"]]
+    assert ready.rocket("list", "--format=json").strip() == "[]"
+
+
+def test_an_image_that_came_unverified_does_not_run_without_saying_so(ready, signed):
+    apps = [{"name": "app", "image": signed["id_2"]}]
+    gone = {"name": "loose", "state": "absent", "libexec_dir": ready.places["libexec_dir"]}
+    fetched, refused, allowed, removed, given_up = ready.play(
+        [
+            ("appc.rocket.image", {"name": signed["2"], "insecure_options": ["image"]}, {}),
+            ("appc.rocket.pod", pod(ready, name="loose", apps=apps), {}),
+            ("appc.rocket.pod", pod(ready, name="loose", apps=apps, insecure_options=["image"]), {}),
+            ("appc.rocket.pod", gone, {}),
+            ("appc.rocket.image", {"name": signed["id_2"], "state": "absent"}, {}),
+        ]
+    )
+    assert fetched["image"]["verdict"]["kind"] == "insecure"
+    assert refused["failed"] and "--insecure-options=image" in refused["msg"]
+    assert not allowed.get("failed"), allowed
+    assert removed["changed"] and given_up["changed"], (removed, given_up)
+
+
+def test_a_key_that_is_trusted_no_longer_stops_the_next_start(ready, signed):
+    key = {"fingerprint": signed["release"], "prefix": NAME}
+    (removed,) = ready.truth([("appc.rocket.trust", {**key, "state": "absent"})])
+    refused, again = ready.play(
+        [
+            ("appc.rocket.pod", pod(ready, name="late"), {}),
+            ("appc.rocket.trust", {**key, "key": signed["release_key"]}, {}),
+        ]
+    )
+    assert removed[1]["changed"] and again["changed"]
+    assert refused["failed"] and signed["release"].lower() in refused["msg"] and "rocket trust --prefix" in refused["msg"]
