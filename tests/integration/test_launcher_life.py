@@ -269,13 +269,15 @@ def test_the_programs_run_under_emulation_too(program, tmp_path):
     shim.chmod(0o755)
     reading, writing = os.pipe()
     place = {"close_fds": False, "preexec_fn": lambda: os.dup2(writing, 3), "check": False}
-    done = subprocess.run([emulator, str(shim), "/no/such", "x"], **place)
-    os.close(writing)
+    done = subprocess.run([emulator, "-0", "/no/such", str(shim), "x"], **place)
     assert done.returncode == 127
     assert int.from_bytes(os.read(reading, 16), "little") == 2
-    os.close(reading)
-    done = subprocess.run([emulator, str(shim), BUSYBOX, "echo", "argument"], capture_output=True, check=False)
+    done = subprocess.run([emulator, "-0", BUSYBOX, str(shim), "echo", "argument"], **{**place, "stdout": subprocess.PIPE})
     assert done.stdout == b"argument\n"
+    # Without descriptor 3 the image runs it as its own interpreter: it must end instead of executing anything.
+    done = subprocess.run([emulator, "-0", BUSYBOX, str(shim), "echo", "argument"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (127, b"")
+    os.close(reading), os.close(writing)
 
 
 def test_make_tree_is_what_the_tests_think(tmp_path):
