@@ -198,7 +198,7 @@ class Site:
     def asked(self, method="GET") -> list[str]:
         """Return the paths asked for so far."""
         with self.lock:
-            return [path for verb, _, path, _ in self.requests if verb == method]
+            return [path for verb, _host, path, _headers in self.requests if verb == method]
 
     def publish(self, data: bytes, name="example.com/app", base="/images/app.aci", signature: bytes | None = None) -> None:
         """Serve an image with its signature and discovery page."""

@@ -189,7 +189,7 @@ def test_discovery_stops_at_failures_that_say_nothing_about_the_name(failure):
 
 
 def test_a_failed_discovery_tells_every_cause():
-    get, _ = _site({"https://example.com/a?ac-discovery=1": b"<html></html>"})
+    get, _asked = _site({"https://example.com/a?ac-discovery=1": b"<html></html>"})
     with pytest.raises(FetchError) as caught:
         discover("example.com/a", LABELS, get)
     assert caught.value.code == "discovery-failed" and "no tag" in str(caught.value) and "404" in str(caught.value)

@@ -42,7 +42,7 @@ def test_a_good_answer_is_taken(site, options):
     site.pages["/x"] = b"content"
     content, response = get(options)
     assert content == b"content" and response.whole and response.etag
-    _, _, _, headers = site.requests[-1]
+    headers = site.requests[-1][3]
     assert headers["Accept-Encoding"] == "identity" and "Authorization" not in headers and "Cookie" not in headers
 
 
@@ -140,7 +140,7 @@ def test_ten_redirects_are_followed_and_nothing_of_ours_goes_along(site, options
     site.pages["/x"] = answer(b"307 X\r\nLocation: https://cdn.example.net/y\r\nSet-Cookie: a=b\r\nContent-Length: 0")
     site.pages["/y"] = b"there"
     HttpsTransport(options).get(URL, MemorySink(), 10, "image", etag='"tag"', own=True)
-    (_, _, _, first), (_, _, _, second) = site.requests[-2:]
+    first, second = (request[3] for request in site.requests[-2:])
     assert first["If-None-Match"] == '"tag"'
     assert "If-None-Match" not in second and "Cookie" not in second
 
@@ -185,6 +185,22 @@ def test_a_bad_certificate_is_refused_with_its_cause(authority, options, names, 
         assert caught.value.code == "tls-failed" and bad.requests == []
     finally:
         bad.close()
+
+
+def test_an_address_in_the_url_has_to_be_in_the_certificate(authority, options):
+    bad = Site(authority.certificate(("example.com",), 2))
+    bad.pages["/x"] = b"content"
+    try:
+        with pytest.raises(FetchError, match="another host") as caught:
+            get(options, url=f"https://127.0.0.1:{bad.port}/x")
+        assert caught.value.code == "tls-failed" and bad.requests == []
+    finally:
+        bad.close()
+
+
+def test_allowed_http_does_not_allow_to_fall_back_to_it(site, options):
+    site.pages["/x"] = BROKEN["to http"][0]
+    assert code(replace(options, insecure=("http",))) == "redirect-refused"
 
 
 def test_a_server_without_tls_or_without_a_listener_is_no_reason_to_go_on_in_clear(options):

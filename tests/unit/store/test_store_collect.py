@@ -42,7 +42,7 @@ def test_the_grace_counts_from_the_import(store, imports):
 
 
 def test_live_work_is_left_alone(store, imports, paths):
-    fd, path, _ = imports.stage(archive())
+    fd, path, _inspection = imports.stage(archive())
     assert plan_gc(store).steps == ()
     os.close(fd)
     plan = plan_gc(store)

@@ -76,7 +76,7 @@ def _in_child(paths, work, at: int, what) -> int:
             sys.stderr.write(f"{error!r}\n")
         finally:
             os._exit(status)
-    _, status = os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1]
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 
 import pytest
 
 from _rocket.errors import Busy, StoreError
-from _rocket.store import files, locks
+from _rocket.store import files, locks, staging
 
 
 def test_a_read_is_bounded_and_of_regular_files_only(tmp_path):
@@ -110,18 +109,34 @@ def test_a_lock_dies_with_its_process(tmp_path):
         os.close(end)
 
 
-def test_a_lock_on_a_removed_file_is_taken_again(tmp_path):
+def _removed_between(monkeypatch, module):
+    """Remove what is about to be locked, once, between its opening and its locking: what garbage collection may do."""
+    real, removed = module.lock_fd, []
+
+    def lock_fd(fd, path, operation, wait):
+        if not removed:
+            removed.append(path)
+            (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        real(fd, path, operation, wait)
+
+    monkeypatch.setattr(module, "lock_fd", lock_fd)
+    return removed
+
+
+def test_a_lock_on_a_removed_file_is_taken_again(tmp_path, monkeypatch):
     path = str(tmp_path / "lock")
-    first = locks.exclusive(path)
-    got = []
-    waiter = threading.Thread(target=lambda: got.append(locks.exclusive(path)))
-    waiter.start()
-    os.unlink(path)
-    first.close()
-    waiter.join(10)
-    assert locks.same_file(got[0].fd, path), "the waiter holds a file that nobody else can find"
-    assert locks.is_locked(path)
-    got[0].close()
+    removed = _removed_between(monkeypatch, locks)
+    with locks.exclusive(path) as lock:
+        assert removed == [path] and locks.same_file(lock.fd, path), "it holds a file that nobody else can find"
+
+
+@pytest.mark.parametrize("make", [staging.staging_file, staging.staging_directory])
+def test_a_staging_entry_that_was_collected_at_once_is_made_again(paths, monkeypatch, make):
+    staging.prepare_directories(paths)
+    removed = _removed_between(monkeypatch, staging)
+    fd, path = make(paths)
+    assert path != removed[0] and locks.is_locked(path) and os.listdir(paths.staging) == [os.path.basename(path)]
+    os.close(fd)
 
 
 def test_a_transient_lock_leaves_no_file(tmp_path):

@@ -193,6 +193,16 @@ def test_a_damaged_blob_is_found_and_healed_by_adding_it_again(store, imports, p
     assert os.path.exists(f"{store.tree(record.id)}/hello")
 
 
+def test_a_good_archive_of_another_image_in_its_place_is_found_at_render(store, imports, paths):
+    mine, other = (archive(compression="", files={"rootfs/hello": text}) for text in (b"hello\n", b"HELLO\n"))
+    record = imports(mine)
+    with open(f"{paths.images}/{record.id}/aci", "wb") as file:
+        file.write(other)
+    with pytest.raises(StoreError, match="image ID") as caught:
+        store.tree(record.id)
+    assert caught.value.code == "damaged" and os.listdir(paths.trees) == []
+
+
 def test_a_staged_file_that_grew_is_refused(store, imports, leftovers):
     fd, path, inspection = imports.stage(archive())
     os.write(fd, b"more")

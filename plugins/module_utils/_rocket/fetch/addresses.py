@@ -45,6 +45,17 @@ def check_url(url: str, schemes: Iterable[str], code: str = "url-refused") -> tu
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host is given as an IP address."""
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def kind_of(address: str) -> str:
     """Return what kind of network an IP address belongs to; an IPv4 address inside an IPv6 one counts as itself."""
     import ipaddress

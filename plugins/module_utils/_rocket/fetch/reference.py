@@ -94,7 +94,7 @@ def parse_reference(text: str) -> Reference:
         raise UsageError(f"a reference has no NUL: {printable(text)}", hint="check what was quoted")
     if text.startswith(("/", "./", "../")):
         return FileReference(text)
-    scheme, separator, _ = text.partition("://")
+    scheme, separator, _rest = text.partition("://")
     if not separator:
         return ImageName.parse(text)
     if scheme == "file":

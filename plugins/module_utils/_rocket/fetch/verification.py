@@ -102,7 +102,7 @@ def _pinned(fd: int, where: str, options: FetchOptions) -> Verdict:
 
     digest = Digest()
     try:
-        for _ in digest.watch(decompressed(file_stream(fd, DEFAULT.bytes), DEFAULT)):
+        for _piece in digest.watch(decompressed(file_stream(fd, DEFAULT.bytes), DEFAULT)):
             pass
         found = digest.image_id()
     finally:

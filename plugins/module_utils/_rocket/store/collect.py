@@ -68,8 +68,7 @@ def _unused_images(store: Store, in_use: Container[str], before: int) -> Iterato
         if image_id in in_use:
             continue
         try:
-            record = store.find_id(image_id)
-            name, imported_at = record.name, record.imported_at
+            name, imported_at = store.import_of(image_id)
         except NotFound:
             continue
         except StoreError:

@@ -13,6 +13,7 @@ import socket
 import ssl
 
 from ...errors import FetchError, MissingPackage, printable
+from ..addresses import is_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +41,17 @@ def require_packages() -> None:
         raise MissingPackage("requests", "fetching over the network") from error
 
 
-def tls_context() -> ssl.SSLContext:
+def tls_context(url: str) -> ssl.SSLContext:
     """Return a context that verifies chain and host name and trusts nobody yet; the session loads the authorities."""
+    from urllib.parse import urlsplit
+
+    import urllib3
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if urllib3.__version__.startswith("1.") and is_address(urlsplit(url).hostname or ""):
+        # urllib3 1 does not tell OpenSSL an IP address; without this it would refuse, with it it compares the address itself.
+        context.check_hostname = False
     return context
 
 
@@ -71,8 +79,8 @@ def connect(host: str, port: int, options: FetchOptions, judge: Callable[[socket
     return connection
 
 
-def new_session(scheme: str, options: FetchOptions, judge: Callable[[socket.socket, bool], None]) -> requests.Session:
-    """Return a session for one request with this scheme; close it after.
+def new_session(url: str, options: FetchOptions, judge: Callable[[socket.socket, bool], None]) -> requests.Session:
+    """Return a session for one request of this URL; close it after.
 
     Raises:
         FetchError: ``tls-failed`` when the file of certificate authorities cannot be read.
@@ -100,14 +108,14 @@ def new_session(scheme: str, options: FetchOptions, judge: Callable[[socket.sock
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *values: Any, **named: Any) -> None:
-            super().init_poolmanager(*values, **{**named, "ssl_context": tls_context()})
+            super().init_poolmanager(*values, **{**named, "ssl_context": tls_context(url)})
             self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
     session = requests.Session()
     session.trust_env = False
     session.headers.clear()
     session.adapters.clear()
-    session.mount(f"{scheme}://", Adapter(max_retries=0))
+    session.mount(f"{url.partition(':')[0]}://", Adapter(max_retries=0))
     if options.ca_file:
         if not os.path.isfile(options.ca_file):
             raise FetchError("no such file of certificate authorities", where=options.ca_file, hint="check ca_file", code="tls-failed")
@@ -162,6 +170,9 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
     for cause in causes:
         if isinstance(cause, (LineTooLong, HTTPException, InvalidHeader)):
             return malformed(url, printable(str(cause)))
+        if type(cause).__name__ == "CertificateError":
+            why = _TLS_CAUSES[62]
+            return FetchError(f"TLS failed: {why}", where=where, hint="check the name in the URL", code="tls-failed", cause=why)
         if isinstance(cause, ssl.SSLError):
             return FetchError(
                 f"TLS failed: {printable(str(cause.reason))}", where=where, hint="the server needs TLS 1.2 or later", code="tls-failed"

@@ -93,7 +93,7 @@ class HttpsTransport(Transport):
     ) -> Response:
         """Ask, and follow redirects; what is sent to the first origin only is dropped when the origin changes."""
         options = self._options
-        at, _ = urldefrag(url)
+        at = urldefrag(url)[0]
         origin = check_url(at, options.schemes)
         headers = {"User-Agent": "rocket", "Accept-Encoding": "identity", "Accept": "*/*"}
         if etag:
@@ -124,7 +124,7 @@ class HttpsTransport(Transport):
             self._peers.check(str(connection.getpeername()[0]), url, own, mapped)
             watch.follow(connection)
 
-        session = client.new_session(url.partition(":")[0], self._options, judge)
+        session = client.new_session(url, self._options, judge)
         failures = client.errors()
         timeouts = (self._options.connect_timeout, self._options.read_timeout)
         try:
@@ -151,7 +151,7 @@ def _redirect(at: str, location: str, schemes: tuple[str, ...]) -> str:
         FetchError: ``redirect-refused``: from https to anything else, or a URL that would be refused anyway.
     """
     try:
-        target, _ = urldefrag(urljoin(at, location))
+        target = urldefrag(urljoin(at, location))[0]
     except ValueError as error:
         raise FetchError(f"redirect to what is no URL: {error}", where=printable(at), code="redirect-refused") from error
     allowed = ("https",) if at.startswith("https:") else schemes
