@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
     from ..options import FetchOptions
 
-_TLS_CAUSES = {10: "the certificate has expired", 9: "the certificate is not valid yet", 62: "the certificate is for another host"}
+_TLS_CAUSES = {
+    10: "the certificate has expired",
+    9: "the certificate is not valid yet",
+    62: "the certificate is for another host",
+    64: "the certificate is for another host",
+}
 _UNKNOWN_ISSUERS = (2, 18, 19, 20, 21)
 
 
@@ -49,7 +54,7 @@ def tls_context(url: str) -> ssl.SSLContext:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if urllib3.__version__.startswith("1.") and is_address(urlsplit(url).hostname or ""):
+    if getattr(urllib3, "__version__", "").startswith("1.") and is_address(urlsplit(url).hostname or ""):
         # urllib3 1 does not tell OpenSSL an IP address; without this it would refuse, with it it compares the address itself.
         context.check_hostname = False
     return context
