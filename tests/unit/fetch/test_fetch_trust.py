@@ -10,11 +10,12 @@ import tempfile
 import time
 
 import pytest
+from fetch_site import archive
+
 from _rocket.errors import TrustError
 from _rocket.fetch.fetcher import Fetcher
 from _rocket.trust.keyring import Keyring
 from _rocket.trust.verify import Verifier
-from fetch_site import archive
 
 
 @pytest.fixture
