@@ -49,7 +49,7 @@ options:
     type: path
   connect_to:
     description:
-      - Where to connect to instead, as C(host:port:address:port). The certificate is still checked against the host of the name.
+      - Where to connect to for a host, as C(host=address:port). The certificate is still checked against the host.
     type: list
     elements: str
     default: []
@@ -69,7 +69,7 @@ EXAMPLES = r"""
   appc.rocket.image:
     name: example.com/shop/web:1.0.0
     ca_file: /etc/ssl/mirror.pem
-    connect_to: example.com:443:192.0.2.10:8443
+    connect_to: example.com=192.0.2.10:8443
 """
 
 RETURN = r"""
@@ -126,9 +126,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._ansible.host import host_options, insecure_options, paths_of
 from ..module_utils._ansible.outcome import finish, guarded
-from ..module_utils._rocket.errors import NotFound, UsageError
+from ..module_utils._rocket.errors import NotFound
 from ..module_utils._rocket.fetch.fetcher import Fetcher
-from ..module_utils._rocket.fetch.options import FetchOptions
+from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection
 from ..module_utils._rocket.plan import Plan, Step
 from ..module_utils._rocket.record import replace
 from ..module_utils._rocket.run.names import Names
@@ -136,16 +136,6 @@ from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
 from ..module_utils._rocket.trust.keyring import Keyring
 from ..module_utils._rocket.trust.verify import Verifier
-
-
-def connection(text: str) -> tuple[str, str, int]:
-    """Return host, address and port of host:443:address:port."""
-    host, _, rest = text.partition(":")
-    port, _, rest = rest.partition(":")
-    address, _, target = rest.rpartition(":")
-    if not (host and port == "443" and address and target.isdigit()):
-        raise UsageError("is not host:443:address:port", where=f"connect_to: {text}", hint="write example.com:443:192.0.2.10:8443")
-    return host, address.strip("[]"), int(target)
 
 
 def described(record: ImageRecord) -> dict[str, t.Any]:
@@ -186,7 +176,7 @@ def work(module: AnsibleModule) -> t.NoReturn:
         pull_policy="update" if parameters["state"] == "latest" else "new",
         expected_id=parameters["image_id"] or "",
         ca_file=parameters["ca_file"] or "",
-        connect_to=tuple(map(connection, parameters["connect_to"])),
+        connect_to=tuple(map(parse_connection, parameters["connect_to"])),
     )
     verifier = Verifier(Keyring(paths), time.time)
     fetcher = Fetcher(store, verifier, options)

@@ -248,7 +248,7 @@ def test_what_is_refused_says_what_to_do(ready, signed):
             ("appc.rocket.pod", pod(ready, name="typo", apps=[{"name": "app", "image": f"{NAME}:9"}]), {}),
         ]
     )
-    assert (unsigned["failed"] and unsigned["error"]["code"] == "file-unreadable") or "signature" in unsigned["msg"]
+    assert (unsigned["failed"] and unsigned["error"]["code"] == "file-unreadable") or unsigned["error"]["code"] == "signature-missing"
     assert stranger["failed"] and stranger["error"]["code"] == "signer-unknown" and signed["stranger"].lower() in stranger["msg"]
     assert beyond["failed"] and "rocket trust --prefix" in beyond["msg"] and f"{NAME}2" in beyond["msg"]
     assert typo["failed"] and "apps[0].enviroment" in typo["msg"] and "environment" in typo["msg"].replace("enviroment", "")

@@ -83,12 +83,21 @@ def test_usage_errors_are_one_line_and_254(words, message, capsys):
 
 def test_global_options_become_paths_and_relaxations():
     values, index = context.read_globals(
-        ["--dir", "/d/", "--local-config=/l", "--system-config=/s", "--insecure-options=tls,image", "--insecure-options=http", "run", "--x"]
+        [
+            "--dir",
+            "/d/",
+            "--local-config=/l",
+            "--system-config=/s",
+            "--insecure-options=pubkey,image",
+            "--insecure-options=http",
+            "run",
+            "--x",
+        ]
     )
     found = context.context(values)
     assert index == 6
     assert (found.paths.data, found.paths.local, found.paths.system) == ("/d", "/l", "/s")
-    assert found.insecure == ("http", "image", "tls")
+    assert found.insecure == ("http", "image", "pubkey")
 
 
 def test_without_options_nothing_is_relaxed():

@@ -108,3 +108,16 @@ def test_what_follows_a_command_of_another_program_is_its_own():
     assert parsed.values.text("--app") == "web"
     assert options.parse(command, ["pod", "--", "-x"]).arguments == ("pod", "-x")
     assert options.parse(command, ["pod", "--help"]).help
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800), ("1h30m", 5400), ("0", 0)]
+)
+def test_a_time_is_written_as_people_do(text, seconds):
+    assert options.Values((("--grace-period", text),)).seconds("--grace-period", 5) == seconds
+
+
+@pytest.mark.parametrize("text", ["m", "1.5h", "-1", "3w", "1h30", "9999999999", "1 h", "٣s", ""])
+def test_what_is_no_time_is_refused_with_an_example(text):
+    with pytest.raises(UsageError, match="such as 90s, 30m or 24h"):
+        options.Values((("--grace-period", text),)).seconds("--grace-period", 5)

@@ -212,7 +212,7 @@ def test_an_image_let_in_by_an_option_does_not_run_without_it(paths):
         declare.trusted(shelf, context.Context(paths))("example.com/shop/web")
     assert declare.trusted(shelf, context.Context(paths, ("image",)))("example.com/shop/web").id == ID
     with pytest.raises(TrustError):
-        declare.trusted(shelf, context.Context(paths, ("http", "tls", "pubkey")))("example.com/shop/web")
+        declare.trusted(shelf, context.Context(paths, ("http", "pubkey")))("example.com/shop/web")
 
 
 def test_supplementary_groups_reach_the_manifest(paths):

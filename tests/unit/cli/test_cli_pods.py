@@ -107,7 +107,7 @@ def test_waiting_has_a_limit(rocket, paths):
 
 
 @pytest.mark.parametrize(
-    "words", [["list", "--format=yaml"], ["status"], ["logs", "--tail=-1", "x"], ["gc", "--grace-period=1h"], ["image", "lst"]]
+    "words", [["list", "--format=yaml"], ["status"], ["logs", "--tail=-1", "x"], ["gc", "--grace-period=1x"], ["image", "lst"]]
 )
 def test_words_that_mean_nothing(rocket, words):
     code, _rest, errors = rocket(*words)

@@ -127,7 +127,7 @@ def test_keys_of_a_site_are_reviewed_as_any_other(rocket, keys, monkeypatch):
 
 def test_a_key_over_http_needs_its_own_relaxation(paths, capsys):
     base = [f"--local-config={paths.local}", f"--dir={paths.data}"]
-    for insecure in ([], ["--insecure-options=http,image,tls"]):
+    for insecure in ([], ["--insecure-options=http,image"]):
         assert main.main([*base, *insecure, "trust", "--prefix=example.com", "http://127.0.0.1:1/key.asc"]) == 254
         assert "--insecure-options=pubkey" in capsys.readouterr().err
 

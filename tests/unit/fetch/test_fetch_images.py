@@ -183,9 +183,9 @@ def test_files_are_verified_by_the_signature_beside_them(tmp_path, fetcher, veri
     data = archive()
     path = tmp_path / "a b?.aci"
     path.write_bytes(data)
-    with pytest.raises(FetchError) as caught:
+    with pytest.raises(TrustError) as caught:
         fetcher().fetch(str(path))
-    assert caught.value.code == "file-unreadable" and ".asc" in str(caught.value)
+    assert caught.value.code == "signature-missing" and ".asc" in str(caught.value)
     nothing_published()
     (tmp_path / "a b?.aci.asc").write_bytes(signed(data))
     record = fetcher().fetch(str(path))

@@ -143,7 +143,7 @@ def value(line: PodLine, find: Callable[[str], ImageRecord]) -> dict[str, Any]:
     if line.values.has("--net"):
         pod["network"] = line.values.text("--net")
     if line.values.has("--stop-timeout"):
-        pod["stop_timeout"] = line.values.number("--stop-timeout", 10)
+        pod["stop_timeout"] = line.values.seconds("--stop-timeout", 10)
     if line.values.has("--pod-manifest"):
         return {**pod, "manifest": _manifest(line)}
     if not line.apps:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..fetch.fetcher import FetchOptions
+    from ..fetch.options import FetchOptions
     from .context import Context
 
 COMMAND = options.Command(
@@ -30,6 +30,7 @@ COMMAND = options.Command(
         options.Option("--name", "the name that a file or URL must hold", "NAME"),
         options.Option("--signature", "signature of a file or URL (default: the image's own with .asc)", "FILE|URL"),
         options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
+        options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
         options.Option("--allow-private", "discovery may lead to private addresses"),
         options.Option("--quiet", "no progress"),
     ),
@@ -81,7 +82,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
 
 def fetch_options(context: Context, values: options.Values) -> FetchOptions:
     """Return what the command line says about fetching."""
-    from ..fetch.fetcher import FetchOptions
+    from ..fetch.options import FetchOptions, parse_connection
 
     return FetchOptions(
         insecure=context.insecure,
@@ -90,6 +91,7 @@ def fetch_options(context: Context, values: options.Values) -> FetchOptions:
         name=values.text("--name"),
         signature=values.text("--signature"),
         ca_file=values.text("--ca-file"),
+        connect_to=tuple(map(parse_connection, values.every("--connect-to"))),
         allow_private=values.flag("--allow-private"),
     )
 

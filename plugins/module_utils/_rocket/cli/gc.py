@@ -21,9 +21,9 @@ COMMAND = options.Command(
         "What was marked is removed once its time of grace has passed."
     ),
     options=(
-        options.Option("--grace-period", "how long a pod stays after its end was seen (default 1800)", "SECONDS"),
-        options.Option("--expire-prepared", "how long a prepared pod waits to be started (default 86400)", "SECONDS"),
-        options.Option("--image-grace", "how long an unused image stays after it came (default 86400)", "SECONDS"),
+        options.Option("--grace-period", "how long a pod stays after its end was seen (default 30m)", "TIME"),
+        options.Option("--expire-prepared", "how long a prepared pod waits to be started (default 24h)", "TIME"),
+        options.Option("--image-grace", "how long an unused image stays after it came (default 24h)", "TIME"),
         options.Option("--mark-only", "remove nothing; let the time of grace begin"),
         options.Option("--dry-run", "show what would be done"),
         options.Option("--format", "table (default) or json", "FORMAT"),
@@ -55,11 +55,11 @@ def execute(context: Context, words: Sequence[str]) -> int:
     values, paths = parsed.values, context.paths
     form = values.choice("--format", ("table", "json"), "table")
     grace = pods.Grace(
-        garbage=values.number("--grace-period", 1800),
-        prepared=values.number("--expire-prepared", 86400),
+        garbage=values.seconds("--grace-period", 1800),
+        prepared=values.seconds("--expire-prepared", 86400),
         mark_only=values.flag("--mark-only"),
     )
-    image_grace, dry_run = values.number("--image-grace", 86400), values.flag("--dry-run")
+    image_grace, dry_run = values.seconds("--image-grace", 86400), values.flag("--dry-run")
     store = Store(paths)
     plan = pods.plan_gc(paths, grace)
     done: list[Step] = list(plan.steps) if dry_run else pods.collect(plan, paths, release.cgroups(paths))

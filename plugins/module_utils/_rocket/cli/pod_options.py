@@ -15,7 +15,7 @@ POD = (
     Option("--volume", "a volume: kind=host,source=PATH or kind=empty, readOnly=true, mode=, uid=, gid=", "NAME,kind=KIND,...", True),
     MOUNT,
     Option("--set-env", "environment of every app; --environment is stronger", "NAME=VALUE", True),
-    Option("--stop-timeout", "time between SIGTERM and SIGKILL (default 10)", "SECONDS"),
+    Option("--stop-timeout", "time between SIGTERM and SIGKILL (default 10s)", "TIME"),
     Option("--uuid-file-save", "write the pod's UUID to this file", "FILE"),
     Option("--quiet", "say nothing but results and errors"),
 )

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 COMMAND = options.Command(
     name="status",
-    usage="[--wait] [--timeout=SECONDS] [--format=text|json] POD",
+    usage="[--wait] [--timeout=TIME] [--format=text|json] POD",
     summary="Show how a pod is. POD is a name, a UUID or the beginning of one.",
     options=(
         options.Option("--wait", "wait until the pod does not run any more"),
-        options.Option("--timeout", "of --wait; without it there is no limit", "SECONDS"),
+        options.Option("--timeout", "of --wait; without it there is no limit", "TIME"),
         options.Option("--format", "text (default) or json", "FORMAT"),
     ),
     arguments=(1, 1),
@@ -44,7 +44,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
         return 0
     values = parsed.values
     form = values.choice("--format", ("text", "json"), "text")
-    seconds = values.number("--timeout", 0) if values.has("--timeout") else None
+    seconds = values.seconds("--timeout", 0) if values.has("--timeout") else None
     from ..run.pods import Pods
 
     pods = Pods(context.paths)
@@ -66,6 +66,8 @@ def text(pod: PodStatus) -> str:
         pairs.append(("pid", str(pod.pid)))
     if pod.generation:
         pairs.append(("generation", str(pod.generation)))
+    if pod.previous:
+        pairs.append(("previous-generation", str(pod.previous)))
     for app in pod.apps:
         pairs.append((f"app-{app.name}", app.state if app.exit_status is None else str(app.exit_status)))
     for isolator in pod.isolators:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 COMMAND = options.Command(
     name="stop",
-    usage="[--force] [--timeout=SECONDS] POD...",
+    usage="[--force] [--timeout=TIME] POD...",
     summary="Stop running pods: SIGTERM, and SIGKILL after the pod's stop timeout. A pod that does not run is no error.",
     options=(
         options.Option("--force", "kill the apps at once"),
-        options.Option("--timeout", "instead of the pod's own stop timeout", "SECONDS"),
+        options.Option("--timeout", "instead of the pod's own stop timeout", "TIME"),
     ),
     arguments=(1, -1),
     examples=(("rocket stop shop", "in order"), ("rocket stop --force 6f2a7c11", "at once")),
@@ -40,7 +40,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
     from ..run.stop import stop
 
     pods, values = Pods(context.paths), parsed.values
-    given = values.number("--timeout", 0) if values.has("--timeout") else None
+    given = values.seconds("--timeout", 0) if values.has("--timeout") else None
 
     def end(text: str) -> None:
         pod = pods.find(text)

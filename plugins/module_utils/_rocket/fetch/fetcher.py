@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError, UsageError
+from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError, UsageError, printable
 from ..plan import Plan, Step
 from ..spec.image_name import ImageName
 from .discovery import Discovery, Endpoint, discover
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from .options import Progress
     from .reference import Reference
+    from .transports.base import Transport
     from .verification import Verifier
 
 __all__ = ["FetchOptions", "Fetcher"]
@@ -201,9 +202,7 @@ class Fetcher:
                 return confirmed
         signature = None
         if needs_signature(self._options):
-            sink = MemorySink()
-            transports.of(place.signature).get(place.signature, sink, SIGNATURE_LIMIT, "signature", own=own)
-            signature = sink.content
+            signature = _signature(place, transports.of(place.signature), own)
         return self._download(place, signature, name, isinstance(wanted, ImageName), transports)
 
     def _unchanged(self, current: ImageRecord, place: Endpoint, own: bool, transports: Transports) -> bool:
@@ -232,6 +231,23 @@ class Fetcher:
         finally:
             self._store.discard(path)
             os.close(fd)
+
+
+def _signature(place: Endpoint, transport: Transport, own: bool) -> bytes:
+    """Return the signature of an image; that there is none is a matter of trust, not of the network."""
+    sink = MemorySink()
+    try:
+        transport.get(place.signature, sink, SIGNATURE_LIMIT, "signature", own=own)
+    except FetchError as error:
+        if error.facts.get("absent") or error.facts.get("status") in (404, 410):
+            raise TrustError(
+                f"the image is not signed: there is no {printable(place.signature)}",
+                where=printable(place.image),
+                code="signature-missing",
+                hint="ask its supplier to sign it, pin its image ID, or allow it with --insecure-options=image",
+            ) from error
+        raise
+    return sink.content
 
 
 def _no_source(wanted: ImageId) -> NotFound:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import UsageError
+from ..errors import UsageError, printable
 from ..record import Record
 from ..spec.identifier import check_ac_identifier, check_image_id, nearest
 
@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 POLICIES = ("new", "update", "never")
+
+
+def parse_connection(text: str) -> tuple[str, str, int]:
+    """Return host, address and port of ``host=address:port``; an IPv6 address stands in brackets.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    host, _, place = text.partition("=")
+    address, _, port = place.rpartition(":")
+    if host and address and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
+        return host, address[1:-1] if address.startswith("[") and address.endswith("]") else address, int(port)
+    raise UsageError("expects HOST=ADDRESS:PORT", where=printable(text), hint="write example.com=192.0.2.10:8443")
 
 
 class FetchOptions(Record):

@@ -60,6 +60,7 @@ class PodStatus(Record):
         name: the name it was made for; empty for none.
         state: in words, see pod_directory.py.
         generation: number of its generation under the name; 0 for none.
+        previous: number of the generation that is kept to go back to, where this is the current pod of its name; else 0.
         digest: digest of its reified manifest; empty where the pod never got that far.
         created: seconds since the epoch; 0 where unknown.
         apps: in the order of the manifest.
@@ -73,6 +74,7 @@ class PodStatus(Record):
     name: str
     state: str
     generation: int = 0
+    previous: int = 0
     digest: str = ""
     created: int = 0
     apps: tuple[AppStatus, ...] = ()
@@ -158,6 +160,10 @@ class Pods:
         made = self.of_name(name)
         return PodDirectory(self.paths, made[-1].uuid) if made else None
 
+    def _previous(self, name: str, uuid: str) -> int:
+        named = Names(self.paths).find(name) if name else None
+        return named.previous if named and named.pod == uuid else 0
+
     def _status(self, pod: PodDirectory) -> PodStatus:
         """Return the status of one pod; it may move while it is read, so that files are looked up until it stands still."""
         while True:
@@ -175,6 +181,7 @@ class Pods:
             name=origin.get("name", ""),
             state=state,
             generation=origin.get("generation", 0),
+            previous=self._previous(origin.get("name", ""), pod.uuid),
             digest=origin.get("digest", ""),
             created=origin.get("created", 0),
             apps=apps,

@@ -60,6 +60,7 @@ def _unreadable(path: str, what: str, error: OSError) -> FetchError:
         where=printable(path),
         hint="check the path and its permissions",
         code="file-unreadable",
+        absent=isinstance(error, FileNotFoundError),
     )
 
 
