@@ -16,6 +16,7 @@ from image_archives import GNU, MANIFEST, ZEROS, aci, base256, block, directory,
 from _rocket.errors import ArchiveError, SpecError
 from _rocket.image.check import inspect
 from _rocket.image.limits import Limits
+from _rocket.image.tar import Reader, entries
 
 R = b"rootfs/"
 
@@ -118,6 +119,21 @@ def test_a_huge_manifest_is_refused_before_it_is_read(look):
     with pytest.raises(ArchiveError) as caught:
         look(block(b"manifest", size=3 << 30) + bytes(4096))
     assert caught.value.code == "archive-limit"
+
+
+@pytest.mark.parametrize("name", [b"x/", b"rootfs/x//"])
+def test_the_reader_itself_refuses_a_file_named_as_a_directory(name):
+    with pytest.raises(ArchiveError, match="ends in"):
+        list(entries(iter([file(name) + ZEROS])))
+
+
+def test_only_the_content_of_the_current_entry_is_given():
+    reader = Reader(iter([file(b"a", b"1") + file(b"b", b"2") + ZEROS]))
+    found = reader.entries()
+    first = next(found)
+    next(found)
+    with pytest.raises(ValueError, match="current"):
+        list(reader.data(first))
 
 
 def test_the_whole_file_is_looked_at(look):

@@ -97,6 +97,7 @@ REFUSED = {
     "hard link dotdot": [hardlink(R + b"x", b"rootfs/../../outside/file")],
     "hard link out of rootfs": [hardlink(R + b"x", b"manifest")],
     "hard link relative to its directory": [file(R + b"f"), hardlink(R + b"x", b"f")],
+    "hard link to another top": [file(R + b"f"), hardlink(R + b"x", b"other/f")],
     "hard link missing": [hardlink(R + b"x", R + b"y")],
     "hard link itself": [hardlink(R + b"x", R + b"x")],
     "hard link itself through a link": [file(R + b"x"), symlink(R + b"l", b"."), hardlink(R + b"l/x", R + b"x")],
@@ -142,6 +143,7 @@ REFUSED = {
     "pax mtime nan": [pax((b"mtime", b"nan")), file(R + b"x")],
     "checksum wrong in the middle": [file(R + b"x"), file(R + b"y", checksum=1), file(R + b"z")],
     "no ustar": [block(R + b"x", magic=bytes(8))],
+    "one zero block, then a header and zeros": [bytes(512), directory(R + b"x/")],
     "one zero block in the middle": [bytes(512), file(R + b"x")],
 }
 
@@ -243,7 +245,7 @@ def test_link_to_the_merged_usr_lands_inside(unpack):
 
 def test_absolute_link_is_resolved_in_the_root(unpack):
     """A host directory of that name exists; the write has to go to the image's own."""
-    unpack(aci(directory(R + b"etc/"), symlink(R + b"l", b"/etc"), file(R + b"l/rocket-test", b"1")))
+    unpack(aci(directory(R + b"etc/"), directory(R + b"d/"), symlink(R + b"d/l", b"/etc"), file(R + b"d/l/rocket-test", b"1")))
     assert read(unpack, b"etc/rocket-test") == b"1"
     assert not os.path.lexists("/etc/rocket-test")
 
@@ -315,6 +317,27 @@ def test_missing_parents_are_made_the_same_each_time(unpack):
     unpack(aci(file(R + b"a/b/c")))
     info = at(unpack, b"a/b")
     assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_mtime) == (0o755, 0, 0)
+
+
+def test_deferred_attributes_go_to_the_directory_that_was_made(unpack):
+    """Behind a replaced link another directory has the same name; it keeps its own mode."""
+    unpack(
+        aci(
+            directory(R + b"r/"),
+            directory(R + b"r/sub/", mode=0o700, uid=1),
+            directory(R + b"q/"),
+            symlink(R + b"p", b"q"),
+            directory(R + b"p/sub/", mode=0o777, uid=2),
+            symlink(R + b"s", b"."),
+            symlink(R + b"s/p", b"r"),
+        )
+    )
+    assert (stat.S_IMODE(at(unpack, b"r/sub").st_mode), at(unpack, b"r/sub").st_uid) == (0o700, 1)
+
+
+def test_a_link_to_itself_is_named_as_such(unpack):
+    with pytest.raises(ArchiveError, match="itself"):
+        unpack(aci(file(R + b"x"), symlink(R + b"l", b"."), hardlink(R + b"l/x", R + b"x")))
 
 
 def test_umask_is_not_used(unpack):

@@ -129,6 +129,7 @@ def test_a_directory_that_moves_away_is_noticed(tmp_path, monkeypatch):
     """The way up is compared: whoever moves a directory out of the tree does not lead the removal elsewhere."""
     outside = canary(tmp_path)
     (tmp_path / "tree" / "a" / "b").mkdir(parents=True)
+    os.mkdir(os.path.join(outside, b"b"))
     before = {path for path in snapshot(outside) if b"moved" not in path}
     real = os.scandir
 

@@ -64,20 +64,21 @@ def run(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limit
 
 def _child(work: Callable[[], dict[str, Any]], bound: Callable[[int], None], parent: int, writer: int, keep: Collection[int]) -> None:
     """Never returns."""
-    report: dict[str, Any] = {}
+    data = b""
     try:
         _close_all_but({0, 1, 2, writer, *keep})
         bound(parent)
-        report = work()
+        data = json.dumps(work()).encode("ascii")
     finally:
         # Nothing of the parent may run here: no exit functions, no flush of its buffers, no frame of its callers.
-        unexpected = sys.exc_info()[1]
-        if unexpected is not None:
-            report = {"unexpected": f"{type(unexpected).__name__}: {unexpected}"}
-        data = json.dumps(report).encode("ascii")
-        while data:
-            data = data[os.write(writer, data) :]
-        os._exit(0)
+        try:
+            unexpected = sys.exc_info()[1]
+            if unexpected is not None:
+                data = json.dumps({"unexpected": f"{type(unexpected).__name__}: {unexpected}"[:1000]}).encode("ascii")
+            while data:
+                data = data[os.write(writer, data) :]
+        finally:
+            os._exit(0)
 
 
 def _prepare(limits: Limits) -> Callable[[int], None]:
@@ -142,12 +143,15 @@ def _close_all_but(keep: set[int]) -> None:
 
 def _read(fd: int) -> bytes:
     pieces: list[bytes] = []
-    while sum(map(len, pieces)) <= _MAX_REPORT:
+    size = 0
+    while True:
         piece = os.read(fd, 65536)
         if not piece:
-            break
+            return b"".join(pieces)
         pieces.append(piece)
-    return b"".join(pieces)
+        size += len(piece)
+        if size > _MAX_REPORT:
+            raise ArchiveError("unpacking tells too much", hint="do not use this image, and report it")
 
 
 def _result(text: bytes, status: int, limits: Limits) -> dict[str, Any]:
