@@ -50,7 +50,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
     from ..run.names import Names
     from ..store import collect as images
     from ..store.store import Store
-    from . import release
+    from ..host import leftovers
 
     values, paths = parsed.values, context.paths
     form = values.choice("--format", ("table", "json"), "table")
@@ -62,7 +62,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
     image_grace, dry_run = values.seconds("--image-grace", 86400), values.flag("--dry-run")
     store = Store(paths)
     plan = pods.plan_gc(paths, grace)
-    done: list[Step] = list(plan.steps) if dry_run else pods.collect(plan, paths, release.cgroups(paths))
+    done: list[Step] = list(plan.steps) if dry_run else pods.collect(plan, paths, leftovers.cgroups(paths))
     if dry_run:
         # What the removal of pods would set free is not counted: the dry run promises too little, never too much.
         done += [] if grace.mark_only else images.plan_gc(store, Names(paths).images_in_use(), image_grace).steps

@@ -34,13 +34,13 @@ def execute(context: Context, words: Sequence[str]) -> int:
         return 0
     from ..run.collect import remove_pod
     from ..run.pods import Pods
-    from . import release
+    from ..host import leftovers
 
     pods = Pods(context.paths)
 
     def remove(text: str) -> None:
         pod = pods.find(text)
-        remove_pod(pod, release.cgroups(context.paths))
+        remove_pod(pod, leftovers.cgroups(context.paths))
         output.write(f"{pod.uuid}\n")
 
     return several.each(parsed.arguments, remove)

@@ -96,7 +96,6 @@ def _carry_cli() -> None:
         pod_line,
         pod_options,
         prepare,
-        release,
         rm,
         run,
         run_prepared,
@@ -117,7 +116,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, install, systemd, zipapp
+    from . import collect, command, contents, entry, install, leftovers, systemd, zipapp
 
 
 def _carry_image() -> None:
