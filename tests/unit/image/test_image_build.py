@@ -91,13 +91,13 @@ def facts(top):
 def test_manifest_first_and_names_sorted(tmp_path, tree, manifest):
     build(str(tree), manifest, str(tmp_path / "x.aci"), compression="none")
     found = entries(tmp_path / "x.aci")
-    names = [entry.name for entry, _ in found]
+    names = [entry.name for entry, _content in found]
     assert names[:2] == [b"manifest", b"rootfs/"]
     assert names[1:] == sorted(names[1:], key=lambda name: name.rstrip(b"/").split(b"/"))
     assert (
         found[0][1] == b'{"acKind":"ImageManifest","acVersion":"0.8.11","labels":[{"name":"os","value":"linux"}],"name":"example.com/app"}'
     )
-    assert {entry.mtime_ns for entry, _ in found} == {0}
+    assert {entry.mtime_ns for entry, _content in found} == {0}
 
 
 @pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "none"])
@@ -124,7 +124,7 @@ def test_times_are_clamped(tmp_path, tree, manifest, monkeypatch):
     def times(**options):
         (tmp_path / "x.aci").unlink(missing_ok=True)
         build(str(tree), manifest, str(tmp_path / "x.aci"), "none", **options)
-        found = {entry.name: entry.mtime_ns // 10**9 for entry, _ in entries(tmp_path / "x.aci")}
+        found = {entry.name: entry.mtime_ns // 10**9 for entry, _content in entries(tmp_path / "x.aci")}
         return found[b"rootfs/bin/a"], found[b"rootfs/bin/b"]
 
     assert times() == (50, 100)
@@ -139,7 +139,7 @@ def test_times_are_clamped(tmp_path, tree, manifest, monkeypatch):
 
 def test_owner_is_given(tmp_path, tree, manifest):
     build(str(tree), manifest, str(tmp_path / "x.aci"), "none", owner=(3, 4))
-    assert {(entry.uid, entry.gid) for entry, _ in entries(tmp_path / "x.aci") if entry.name != b"manifest"} == {(3, 4)}
+    assert {(entry.uid, entry.gid) for entry, _content in entries(tmp_path / "x.aci") if entry.name != b"manifest"} == {(3, 4)}
 
 
 def test_pax_only_where_it_is_needed(tmp_path, tree, manifest):
@@ -152,7 +152,7 @@ def test_attributes_of_the_host_stay_out(root, tmp_path, tree, manifest):
     for name in ("user.overlay.opaque", "trusted.overlay.opaque", "user.kept", "trusted.x"):
         os.setxattr(tree / "bin", name, b"y")
     build(str(tree), manifest, str(tmp_path / "x.aci"), "none")
-    found = {entry.name: entry.xattrs for entry, _ in entries(tmp_path / "x.aci")}
+    found = {entry.name: entry.xattrs for entry, _content in entries(tmp_path / "x.aci")}
     assert found[b"rootfs/bin/"] == ((b"user.kept", b"y"),)
 
 
@@ -162,7 +162,7 @@ def test_devices_are_written(root, tmp_path, tree, manifest):
     except PermissionError:
         pytest.skip("missing ability: mknod")
     build(str(tree), manifest, str(tmp_path / "x.aci"), "none")
-    found = {entry.name: entry for entry, _ in entries(tmp_path / "x.aci")}
+    found = {entry.name: entry for entry, _content in entries(tmp_path / "x.aci")}
     assert (found[b"rootfs/null"].kind, found[b"rootfs/null"].device) == ("char", (1, 3))
 
 
@@ -195,7 +195,7 @@ def test_an_existing_file_stays(tmp_path, tree, manifest):
 def test_a_file_that_appears_meanwhile_stays(tmp_path, tree, manifest, monkeypatch):
     from _rocket.image import build as module
 
-    monkeypatch.setattr(module, "_check_output", lambda *_: None)
+    monkeypatch.setattr(module, "_check_output", lambda *_arguments: None)
     (tmp_path / "x.aci").write_text("old")
     with pytest.raises(UsageError):
         build(str(tree), manifest, str(tmp_path / "x.aci"))
@@ -266,7 +266,7 @@ def test_what_gnu_tar_writes_is_read(root, program, tmp_path, tree, form):
         extract(stream.fileno(), str(tmp_path / "out"))
     if form != "posix":
         for path in (tmp_path / "out" / "rootfs", top / "rootfs"):
-            for each, _, files in os.walk(path, topdown=False):
+            for each, _directories, files in os.walk(path, topdown=False):
                 for name in [*files, "."]:
                     os.utime(os.path.join(each, name), (0, 0), follow_symlinks=False)
     assert facts(tmp_path / "out" / "rootfs") == facts(top / "rootfs")

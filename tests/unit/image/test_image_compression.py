@@ -153,7 +153,7 @@ def test_reading_ahead_keeps_order_and_errors():
 def test_reading_ahead_ends_when_nobody_reads_on():
     import threading
 
-    stream = ahead(b"x" for _ in range(10**9))
+    stream = ahead(b"x" for _turn in range(10**9))
     assert next(stream) == b"x"
     stream.close()
     assert threading.active_count() == 1

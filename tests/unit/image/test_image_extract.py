@@ -255,6 +255,22 @@ def test_file_replaces_a_link(unpack):
     assert read(unpack, b"l") == b"new"
 
 
+@pytest.mark.spec("D4")
+def test_a_directory_replaces_a_link_and_what_was_reached_through_it(unpack):
+    """The open parent was found through the link: after the link is gone, the same name is another directory."""
+    unpack(
+        aci(
+            directory(R + b"d/"),
+            symlink(R + b"d/self", b"."),
+            file(R + b"d/self/a"),
+            directory(R + b"d/self/self/"),
+            file(R + b"d/self/b"),
+        )
+    )
+    assert sorted(os.listdir(os.path.join(unpack.rootfs, b"d"))) == [b"a", b"self"]
+    assert os.listdir(os.path.join(unpack.rootfs, b"d/self")) == [b"b"]
+
+
 def test_overwritten_hard_link_keeps_the_other_content(unpack):
     unpack(aci(file(R + b"a", b"old"), hardlink(R + b"b", R + b"a"), symlink(R + b"s", b"."), file(R + b"s/a", b"new")))
     assert (read(unpack, b"a"), read(unpack, b"b")) == (b"new", b"old")

@@ -13,6 +13,7 @@ from image_archives import canary, snapshot
 from _rocket.errors import StoreError
 from _rocket.image import remove, whitelist
 from _rocket.image.remove import remove_tree
+from _rocket.image.resolve import enter, kernel_openat2
 from _rocket.image.whitelist import apply_path_whitelist
 
 
@@ -27,13 +28,24 @@ def each_kernel(request, monkeypatch):
 def deep(top, levels):
     """Make a chain of directories longer than any path may be."""
     fd = os.open(top, os.O_RDONLY)
-    for _ in range(levels):
+    for _turn in range(levels):
         os.mkdir("directory", dir_fd=fd)
         below = os.open("directory", os.O_RDONLY, dir_fd=fd)
         os.close(fd)
         fd = below
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.close(fd)
+
+
+@pytest.mark.parametrize("openat2", [kernel_openat2(), None], ids=["openat2", "walk"])
+def test_a_link_that_takes_the_place_of_a_directory_is_not_entered(tmp_path, openat2):
+    os.symlink(canary(tmp_path), tmp_path / "l")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError):
+            enter(fd, b"l", openat2)
+    finally:
+        os.close(fd)
 
 
 def test_removes_a_tree_and_nothing_outside(each_kernel, tmp_path):
@@ -63,6 +75,7 @@ def test_deep(each_kernel, tmp_path):
 def test_gone_is_gone(tmp_path):
     remove_tree(str(tmp_path / "tree"))
     remove_tree(str(tmp_path / "no" / "tree"))
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_link_is_removed_and_not_its_target(tmp_path):

@@ -18,7 +18,7 @@ from _rocket.image.limits import Limits
 
 def test_the_child_holds_no_descriptor_of_its_parent(tmp_path):
     """A lock of the parent must not live on in it; a directory of the host must not be at hand."""
-    extra = [os.dup(0) for _ in range(20)]
+    extra = [os.dup(0) for _turn in range(20)]
     try:
         held = sandbox.run(lambda: {"fds": [int(name) for name in os.listdir("/proc/self/fd")]}, (extra[7],), Limits())["fds"]
     finally:

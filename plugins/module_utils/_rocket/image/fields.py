@@ -15,7 +15,7 @@ _LATEST = (1 << 34) * _SECOND
 
 def text(field: bytes) -> bytes:
     """Return what stands before the first NUL; behind it only NULs may follow, or it would be a hidden name."""
-    value, _, rest = field.partition(b"\0")
+    value, _nul, rest = field.partition(b"\0")
     if rest.strip(b"\0"):
         raise refused("a name contains NUL")
     return value

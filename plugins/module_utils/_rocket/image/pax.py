@@ -82,7 +82,7 @@ def nanoseconds(value: bytes) -> int:
     Raises:
         ArchiveError: anything else, such as ``nan``.
     """
-    whole, _, fraction = value.partition(b".")
+    whole, _point, fraction = value.partition(b".")
     digits = whole[1:] if whole.startswith(b"-") else whole
     if not digits.isdigit() or len(value) > 64 or (fraction and not fraction.isdigit()):
         raise refused("the PAX mtime is not a time")

@@ -75,7 +75,7 @@ class Resolver:
         if self._openat2 is None:
             return self._walk(parts)
         path = b"/".join(parts) or b"."
-        for _ in range(_ATTEMPTS):
+        for _attempt in range(_ATTEMPTS):
             try:
                 return self._openat2(self._root, path, _PATH, _IN_ROOT | _NO_MAGICLINKS | _NO_XDEV)
             except OSError as error:

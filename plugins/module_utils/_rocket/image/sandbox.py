@@ -52,7 +52,7 @@ def run(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limit
     os.close(writer)
     try:
         text = _read(reader)
-        _, status = os.waitpid(pid, 0)
+        _pid, status = os.waitpid(pid, 0)
         pid = 0
     finally:
         os.close(reader)
@@ -122,7 +122,7 @@ def _may_mount() -> bool:
 
 
 def _lower(which: int, value: int) -> None:
-    _, hard = resource.getrlimit(which)
+    _soft, hard = resource.getrlimit(which)
     # The hard limit of CPU time kills without a name, so it comes after the soft one.
     wanted = value + 5 if which == resource.RLIMIT_CPU else value
     if hard != resource.RLIM_INFINITY:

@@ -181,7 +181,7 @@ class Reader:
 
     def _finish_entry(self) -> None:
         if self._entry is not None:
-            for _ in self.data(self._entry):
+            for _piece in self.data(self._entry):
                 pass
             self._exactly(self._padding)
             self._entry = None
