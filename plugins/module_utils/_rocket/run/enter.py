@@ -109,6 +109,9 @@ class _Session:
         self._input = -1
         self._outputs: dict[int, int] = {}
         self._signals = -1
+        self._status = -1
+        self._told = b""
+        self._program = ""
 
     def run(self, stage1: Namespaces, app: dict[str, Any], arguments: tuple[str, ...], facts: dict[str, Any]) -> int:
         """Start the program and relay until it ends; return its exit status."""
@@ -139,7 +142,8 @@ class _Session:
             self._input, self._outputs = feed, {out: 1, err: 2}
         for fd in (self._input, *self._outputs):
             os.set_blocking(fd, False)
-        self._check_started(child, arguments[0])
+        os.set_blocking(child.status, False)
+        self._status, self._program = child.status, arguments[0]
         return child
 
     def _take_terminal(self, child: Child, program: str) -> int:
@@ -156,18 +160,30 @@ class _Session:
         write_go(child.go)
         return master
 
-    def _check_started(self, child: Child, program: str) -> None:
-        data = b""
-        while chunk := os.read(child.status, CHUNK):
-            data += chunk
-        os.close(child.status)
-        report.parse(data, program)
+    def _hear(self) -> None:
+        """Read the status pipe, which the execve closes: after that it may be in anybody's hands, and nobody waits for its end.
+
+        Raises:
+            LaunchError: the program cannot be executed.
+        """
+        try:
+            while self._status >= 0:
+                chunk = os.read(self._status, CHUNK)
+                self._told += chunk
+                if not chunk:
+                    os.close(self._status)
+                    self._status = -1
+                self._told = report.parse(self._told, self._program)[1]
+        except BlockingIOError:
+            return
 
     def _relay(self, child: Child) -> int:
         reading_input = True
         while True:
             poll = select.poll()
             poll.register(self._signals, select.POLLIN)
+            if self._status >= 0:
+                poll.register(self._status, select.POLLIN)
             for fd in self._outputs:
                 poll.register(fd, select.POLLIN)
             if reading_input and not self._pending:
@@ -175,6 +191,8 @@ class _Session:
             if self._pending:
                 poll.register(self._input, select.POLLOUT | (select.POLLIN if self._input in self._outputs else 0))
             ready = [fd for fd, _event in poll.poll()]
+            if self._status in ready:
+                self._hear()
             if 0 in ready:
                 self._pending = os.read(0, CHUNK)
                 if not self._pending:
@@ -189,6 +207,7 @@ class _Session:
                 for fd in list(self._outputs):
                     while self._copy(fd):
                         pass
+                self._hear()
                 return status
 
     def _close_input(self) -> None:

@@ -165,7 +165,8 @@ def sealed(name: str, content: bytes) -> int:
             # Before 6.3 the kernel does not know MFD_EXEC, and every memory file can be executed.
             fd = os.memfd_create(name, flags)
         os.write(fd, content)
-        os.fchmod(fd, 0o555)
+        # Not readable: the kernel then hides a process that runs it from others of its user (ptrace, /proc/<pid>/fd) (L4).
+        os.fchmod(fd, 0o111)
         fcntl.fcntl(fd, c.F_ADD_SEALS, c.F_SEAL_ALL)
     except OSError as error:
         raise LaunchError(

@@ -37,6 +37,8 @@ class Process:
         self.pid = child.pid
         self.status = child.status
         self.data = b""
+        # Whoever holds the other end without being asked must not be able to make the supervisor wait for it.
+        os.set_blocking(child.status, False)
 
 
 class App:
@@ -106,13 +108,20 @@ class Life:
 
     # What the children tell
 
-    def told(self, app: App, process: Process) -> None:
-        """Read the status pipe of a child; a successful execve closes it."""
-        chunk = os.read(process.status, 65536)
+    def told(self, app: App, process: Process) -> bool:
+        """Read the status pipe of a child; a successful execve closes it. Return False when there is nothing to read now."""
+        try:
+            chunk = os.read(process.status, 65536)
+        except BlockingIOError:
+            return False
         program = app.entry["exec"][0] if process is app.main else app.stage
         messages: list[dict[str, Any]] = []
         try:
             messages, process.data = report.parse(process.data + chunk, program)
+            # Once, and before anything of the image runs: what comes later was written by a program that took the pipe.
+            if messages and (process is not app.main or app.identity is not None or [m["kind"] for m in messages] != ["built"]):
+                messages = []
+                raise LaunchError("a status message out of turn", where=program, hint="a program of the pod wrote it: do not trust it")
         except LaunchError as error:
             chunk = b""
             self.fail(LaunchError(error.what, where=f"app {app.name}: {error.where}", hint=error.hint, code=error.code, **error.facts))
@@ -121,14 +130,21 @@ class Life:
         for message in messages:
             self._built(app, message)
         if not chunk:
-            os.close(process.status)
-            process.status = -1
-            if process is app.main and app.stage == "main":
-                app.status.started, app.status.pid, app.status.state = int(time.time()), process.pid, "running"
-                app.status.write()
+            self._executed(app, process)
+        return True
+
+    @staticmethod
+    def _executed(app: App, process: Process) -> None:
+        """Close the status pipe of a child that has executed its program, or never will."""
+        os.close(process.status)
+        process.status = -1
+        if process is app.main and app.stage == "main":
+            app.status.started, app.status.pid, app.status.state = int(time.time()), process.pid, "running"
+            app.status.write()
 
     def _built(self, app: App, message: dict[str, Any]) -> None:
-        app.identity = Identity(**message["identity"])
+        facts = message["identity"]
+        app.identity = Identity(**{**facts, "groups": tuple(facts["groups"])})
         app.status.warnings = list(message["warnings"])
         if self.stopping or app.main is None:
             return
@@ -165,8 +181,10 @@ class Life:
         for app in self.apps:
             for process in app.processes():
                 if process.pid == pid:
-                    while process.status >= 0:
-                        self.told(app, process)
+                    while process.status >= 0 and self.told(app, process):
+                        pass
+                    if process.status >= 0:  # another process holds the pipe: it was taken, which no one can before the execve
+                        self._executed(app, process)
                     self._process_ended(app, process, exit_status(wait_status))
 
     def _process_ended(self, app: App, process: Process, status: int) -> None:
