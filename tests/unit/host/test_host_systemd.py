@@ -221,3 +221,19 @@ def test_systemd_waits_longer_than_the_pod_gives_its_apps(starter, paths):
 @pytest.mark.parametrize(("state", "active"), [("active", True), ("activating", True), ("failed", False), ("inactive", False)])
 def test_is_active(starter, state, active):
     assert starter(show=(0, state + "\n", "")).is_active("shop") is active
+
+
+def test_an_app_that_a_stop_ended_is_no_failure_of_the_unit(starter):
+    """The supervisor passes 128 + SIGTERM on; without this line every systemctl stop leaves a failed unit."""
+    assert "\nSuccessExitStatus=143\n" in starter().text("shop")
+
+
+def test_why_a_pod_did_not_start_is_what_it_told_systemd(starter):
+    """The journal may still have the words of an earlier start alone."""
+    journal = (0, "rocket: /srv: an earlier reason\n", "")
+    made = starter(start=(1, "", "Job failed"), show=(0, "/sys: cannot write\n", ""), no_pager=journal)
+    with pytest.raises(PodError, match="shop: did not start: /sys: cannot write; see journalctl"):
+        made.start("shop", UUID)
+    made = starter(start=(1, "", "Job failed"), show=(0, "\n", ""), no_pager=journal)
+    with pytest.raises(PodError, match="an earlier reason"):
+        made.start("shop", UUID)

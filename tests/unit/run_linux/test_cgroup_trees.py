@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from _rocket.errors import LaunchError
 from _rocket.run.cgroup import base, v1, v2
 from _rocket.run.cgroup.detect import detect, directory
+from _rocket.run.stage1 import namespaces
+from _rocket.run.stage1.base import Child
 
 NONE = dict.fromkeys(base.NAMES)
 UUID = "0b3d1a9e-0000-4000-8000-000000000000"
@@ -110,9 +114,48 @@ def test_version_2_writes_the_limits_and_nothing_above_its_own_tree(unified):
 
 def test_version_2_in_a_delegated_group_moves_the_supervisor_into_a_leaf_first(unified):
     groups = v2.V2(str(unified), UUID, delegated=True)
-    groups.create(NONE, {"app": LIMITS})
+    groups.make_room()
     assert (unified / "supervisor/cgroup.procs").read_text() == "0"
+    groups.create(NONE, {"app": LIMITS})
     assert (unified / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+
+
+def test_version_2_in_a_group_of_others_moves_nobody(unified):
+    v2.V2(str(unified), UUID, delegated=False).make_room()
+    assert sorted(path.name for path in unified.iterdir() if path.is_dir()) == ["rocket"]
+
+
+def test_a_process_that_stands_in_the_way_is_named(unified):
+    """The kernel says no more than "busy" to a group with processes that is to hand controllers down."""
+    (unified / "cgroup.procs").write_text("4711\n")
+    groups = v2.V2(str(unified), UUID, delegated=True)
+    groups.make_room()
+    with pytest.raises(LaunchError, match="process 4711 is in the group"):
+        groups.create(NONE, {"app": LIMITS})
+    assert (unified / "cgroup.subtree_control").read_text() == ""
+
+
+def test_the_supervisor_makes_room_before_its_first_child_is_born(monkeypatch):
+    """A child is born into the group of its parent: the pod's first process kept the unit's group busy."""
+    order = []
+
+    class Groups:
+        def make_room(self):
+            order.append("room")
+
+        def create(self, _limits, _apps):
+            order.append("create")
+            return {}
+
+    def spawn(*_arguments):
+        order.append("spawn")
+        return Child(pid=os.getpid(), status=-1, go=-1)
+
+    monkeypatch.setattr(namespaces, "spawn", spawn)
+    monkeypatch.setattr(namespaces.programs, "sealed", lambda _name, _data: os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    kernel = SimpleNamespace(unshare=lambda _flags: None, pidfd_open=lambda _pid: os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+    namespaces.Namespaces(kernel, "/pod", {"limits": NONE, "apps": []}, Groups()).create()
+    assert order == ["room", "spawn", "create"]
 
 
 def test_version_2_without_a_controller_says_so(unified):

@@ -52,21 +52,21 @@ def execute(context: Context, words: Sequence[str]) -> int:
         if values.has("--ready-fd"):
             raise UsageError("is for a pod in the foreground", where="--ready-fd", hint="--detach itself returns when the apps run")
         return _detach(context, wanted)
-    ready_fd = _descriptor(values)
+    told = values.has("--ready-fd")
+    ready_fd = _descriptor(values) if told else launch.systemd_socket()
     try:
         pod = _pod(context, wanted).lock()
         if pod.directory() != "prepared":
             raise PodError(f"the pod is {pod.state()}, not prepared", where=pod.uuid, hint="prepare another one: rocket prepare")
     except (RocketError, OSError) as error:
         if ready_fd >= 0:
-            os.write(ready_fd, f"{printable(str(error), 2000)}\n".encode())
+            line = printable(str(error), 2000)
+            os.write(ready_fd, (f"{line}\n" if told else f"STATUS={line}").encode())
         raise
-    return launch.foreground(pod, ready_fd, show=not values.has("--ready-fd"))
+    return launch.foreground(pod, ready_fd, show=not told, systemd=not told)
 
 
 def _descriptor(values: options.Values) -> int:
-    if not values.has("--ready-fd"):
-        return launch.systemd_ready_fd()
     number = values.number("--ready-fd", 0, least=3)
     try:
         os.set_inheritable(number, False)

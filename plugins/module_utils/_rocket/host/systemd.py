@@ -49,6 +49,8 @@ ExecStart={command} run-prepared {name}
 KillMode=mixed
 TimeoutStartSec={start}
 TimeoutStopSec={stop}
+# What an app that SIGTERM ended gives, which systemd takes for success where it sees the signal itself.
+SuccessExitStatus=143
 # The supervisor makes and removes the cgroups of the pod.
 Delegate=yes
 SyslogIdentifier=rocket-{name}
@@ -157,8 +159,12 @@ class SystemdStarter(Starter):
         self.enable(wanted)
         outcome = self._program(["systemctl", "start", "--", unit_name(wanted)], seconds=START_SECONDS + 30)
         if outcome.status:
-            said = self._last_words(wanted) or outcome.reason()
-            raise PodError(f"did not start: {said}", where=wanted, hint=f"see journalctl -u {unit_name(wanted)}", code="start")
+            raise PodError(
+                f"did not start: {self._last_words(wanted) or outcome.reason()}",
+                where=wanted,
+                hint=f"see journalctl -u {unit_name(wanted)}",
+                code="start",
+            )
 
     def stop(self, name: str, uuid: str, timeout: int, force: bool = False) -> None:
         """Stop the unit, disable it, and return when nothing of it is left; one that is not loaded is stopped.
@@ -223,6 +229,10 @@ class SystemdStarter(Starter):
             raise HostError(f"systemctl {words[0]}: {outcome.reason()}", where=words[-1])
 
     def _last_words(self, name: str) -> str:
+        """Return why the pod did not start: what rocket told systemd, else what it told the journal, which may come late."""
+        outcome = self._program(["systemctl", "show", "--property=StatusText", "--value", "--", unit_name(name)])
+        if outcome.output.strip():
+            return outcome.output.strip()
         try:
             outcome = self._program(["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=20", f"--unit={unit_name(name)}"])
         except HostError:

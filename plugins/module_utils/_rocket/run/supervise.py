@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORWARDED = (c.SIGHUP, c.SIGUSR1, c.SIGUSR2, c.SIGWINCH)
 FAILED = 254
+READY = "ok"
 
 
 class SuperviseOptions(Record):
@@ -37,6 +38,7 @@ class SuperviseOptions(Record):
         logs: directory of the ``<app>.log`` files; empty for none.
         ready_fd: gets ``ok`` and a newline once every main was executed, or one line that says why not, and is closed; -1
             for none.
+        systemd: whether ready_fd is a socket of systemd's: what it gets is then said as sd_notify(3) has it.
         lock_fd: the pod's lock, held by the caller, closed in every process of the pod; -1 for none.
         stop_signals: signals that stop the pod in order.
     """
@@ -44,6 +46,7 @@ class SuperviseOptions(Record):
     foreground: bool = False
     logs: str = ""
     ready_fd: int = -1
+    systemd: bool = False
     lock_fd: int = -1
     stop_signals: tuple[int, ...] = (c.SIGTERM, c.SIGINT)
 
@@ -133,7 +136,7 @@ class _Supervisor:
             self._take_signals()
         self._life.late()
         if self._life.running and self._life.failure is None:
-            self._announce("ok")
+            self._announce(READY)
 
     def _take_signals(self) -> None:
         data = os.read(self._signals, 128 * 32)
@@ -163,9 +166,16 @@ class _Supervisor:
         if self._announced:
             return
         self._announced = True
+        text = f"{line}\n"
+        if self._options.systemd:
+            text = "READY=1" if line == READY else f"STATUS={line}"
         try:
-            os.write(self._options.ready_fd, f"{line}\n".encode("utf-8", "replace"))
+            os.write(self._options.ready_fd, text.encode("utf-8", "replace"))
         except BrokenPipeError:
             pass  # nobody waits any more; the pod goes on
+        except OSError as error:
+            if self._life.failure is not None:
+                raise self._life.failure from error
+            raise PodError(f"cannot tell systemd: {error.strerror}", where="NOTIFY_SOCKET", hint="see systemctl status") from error
         os.close(self._options.ready_fd)
         confine.reserve()

@@ -55,6 +55,13 @@ class Cgroups:
     controllers: tuple[str, ...] = ()
     """Hierarchies of version 1 that every app has a group in; empty for the unified one."""
 
+    def make_room(self) -> None:
+        """Move this process where the pod's groups do not need it; to be called while it has no children, which are born beside it.
+
+        Raises:
+            LaunchError: the kernel refuses.
+        """
+
     def create(self, limits: dict[str, int | None], apps: dict[str, dict[str, int | None]]) -> dict[str, list[Outcome]]:
         """Make the groups and set their limits; return the outcome of each limit by app name, the pod's under ``""``.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from ...errors import LaunchError
 from .base import CONTROLLER, NAMES, PERIOD, Cgroups, Outcome, check_bound, kill_members, make_directory, read, write
 
 TYPE_CHECKING = False
@@ -51,12 +52,17 @@ class V2(Cgroups):
         self._pod = f"{base}/rocket/{uuid}"
         self._delegated = delegated
 
+    def make_room(self) -> None:
+        """See Cgroups.make_room: a delegated group becomes one that may have groups below it."""
+        if self._delegated:
+            make_directory(f"{self._base}/supervisor")
+            write(f"{self._base}/supervisor/cgroup.procs", "0")
+
     def create(self, limits: dict[str, int | None], apps: dict[str, dict[str, int | None]]) -> dict[str, list[Outcome]]:
         """See Cgroups.create."""
         wanted = {CONTROLLER[name] for group in (limits, *apps.values()) for name in NAMES if group.get(name) is not None}
         if self._delegated:
-            make_directory(f"{self._base}/supervisor")
-            write(f"{self._base}/supervisor/cgroup.procs", "0")
+            _require_empty(self._base)
             enable(self._base, wanted)
         make_directory(self._pod)
         enable(os.path.dirname(self._pod), wanted)
@@ -113,6 +119,17 @@ class V2(Cgroups):
             if line.startswith("usage_usec "):
                 found["cpu_usec"] = int(line.split()[1])
         return found
+
+
+def _require_empty(directory: str) -> None:
+    """Refuse a delegated group with processes: the kernel would hand no controller down from it, and not say why."""
+    members = read(f"{directory}/cgroup.procs").split()
+    if members:
+        raise LaunchError(
+            f"process {members[0]} is in the group that the pod's groups go below",
+            where=directory,
+            hint="have the unit start nothing but rocket, or let it move itself away",
+        )
 
 
 def enable(directory: str, wanted: set[str]) -> None:

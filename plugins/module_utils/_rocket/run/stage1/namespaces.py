@@ -64,6 +64,7 @@ class Namespaces(Stage1):
     def create(self) -> dict[str, Any]:
         """See Stage1.create; the first process may still be on its way, settle() tells."""
         machine = os.uname().machine
+        self._cgroups.make_room()
         self._program = programs.sealed("rocket-exec", programs.exec_program(machine))
         program = programs.sealed("rocket-init", programs.init_program(machine))
         self._kernel.unshare(c.CLONE_NEWPID)
