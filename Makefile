@@ -48,7 +48,7 @@ build: ## build/rocket, the command as one executable file
 bench: build ## measure rocket beside crun, runc and podman; as root
 	@$(PYTHON) tests/bench/launch.py
 
-demo: setup build ## deploy, update, break and roll back on this machine; as root
+demo: setup build ## build, sign, publish, roll out, update and refuse on this machine; as root
 	@bash demo/run
 
 demo-clean: ## remove what the demo left

@@ -260,5 +260,5 @@ def test_a_member_given_twice_is_refused_where_the_library_takes_the_last(librar
 
 
 def test_every_row_has_a_name_of_its_own():
-    names = [what for what, _, _ in ROWS]
+    names = [what for what, _ignored, _ignored in ROWS]
     assert len(names) == len(set(names))

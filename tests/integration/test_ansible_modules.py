@@ -157,7 +157,7 @@ def signed(tmp_path_factory):
     for user in ("release", "stranger"):
         subprocess.run([*gpg, "--quick-generate-key", user, "ed25519", "sign", "never"], check=True, capture_output=True)
         listing = subprocess.run([*gpg, "--with-colons", "--list-keys", f"={user}"], check=True, capture_output=True, text=True).stdout
-        found[user] = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+        found[user] = [line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr")][0]
         armored = subprocess.run([*gpg, "--armor", "--export", found[user]], check=True, capture_output=True, text=True)
         found[f"{user}_key"] = armored.stdout
     for version, name, signer in (("1", NAME, "release"), ("2", NAME, ""), ("3", NAME, "stranger"), ("4", f"{NAME}2", "release")):

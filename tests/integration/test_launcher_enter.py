@@ -132,7 +132,11 @@ def test_what_entered_ends_with_the_pod(running):
     import threading
 
     result = []
-    thread = threading.Thread(target=lambda: result.append(enter_pod(pod, ["/bin/sh", "-c", "echo in; touch /in; sleep 1000"])))
+
+    def enter() -> None:
+        result.append(enter_pod(pod, ["/bin/sh", "-c", "echo in; touch /in; sleep 1000"]))
+
+    thread = threading.Thread(target=enter)
     thread.start()
     until(lambda: (pod.directory / "apps/app/upper/in").exists())
     os.kill(main, 3)

@@ -268,11 +268,11 @@ def test_the_programs_run_under_emulation_too(program, tmp_path):
     shim.write_bytes(programs.exec_program("aarch64"))
     shim.chmod(0o755)
     reading, writing = os.pipe()
-    place = {"close_fds": False, "preexec_fn": lambda: os.dup2(writing, 3), "check": False}
-    done = subprocess.run([emulator, "-0", "/no/such", str(shim), "x"], **place)
+    place = {"close_fds": False, "preexec_fn": lambda: os.dup2(writing, 3)}
+    done = subprocess.run([emulator, "-0", "/no/such", str(shim), "x"], check=False, **place)
     assert done.returncode == 127
     assert int.from_bytes(os.read(reading, 16), "little") == 2
-    done = subprocess.run([emulator, "-0", BUSYBOX, str(shim), "echo", "argument"], **{**place, "stdout": subprocess.PIPE})
+    done = subprocess.run([emulator, "-0", BUSYBOX, str(shim), "echo", "argument"], check=False, stdout=subprocess.PIPE, **place)
     assert done.stdout == b"argument\n"
     # Without descriptor 3 the image runs it as its own interpreter: it must end instead of executing anything.
     done = subprocess.run([emulator, "-0", BUSYBOX, str(shim), "echo", "argument"], capture_output=True, check=False)

@@ -30,7 +30,7 @@ def keys(tmp_path_factory):
         base = [gpg, "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
         subprocess.run([*base, "--quick-generate-key", name, "ed25519", "sign", "never"], check=True, capture_output=True)
         listing = subprocess.run([*base, "--with-colons", "--list-keys", name], check=True, capture_output=True, text=True).stdout
-        fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+        fingerprint = [line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr")][0]
         path = home / f"{fingerprint}.asc"
         path.write_bytes(subprocess.run([*base, "--armor", "--export", fingerprint], check=True, capture_output=True).stdout)
         found.append((str(path), fingerprint.lower()))

@@ -18,8 +18,8 @@ from _rocket.spec.image_name import ImageName
 LABELS = {"version": "1.0", "os": "linux", "arch": "amd64"}
 
 
-def endpoints(*templates, name="example.com/app", labels=LABELS, schemes=("https",)):
-    found = read_page(discovery_page(*templates), "https://example.com/", name, labels, schemes)
+def endpoints(*templates, name="example.com/app", labels=None, schemes=("https",)):
+    found = read_page(discovery_page(*templates), "https://example.com/", name, LABELS if labels is None else labels, schemes)
     return [endpoint.image for endpoint in found.endpoints]
 
 

@@ -32,7 +32,7 @@ def signer(program):
     try:
         run("--quick-generate-key", "Release <release@example.com>", "ed25519", "sign", "never")
         listing = run("--with-colons", "--list-keys").decode()
-        fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:")).lower()
+        fingerprint = [line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:")][0].lower()
         yield fingerprint, run("--armor", "--export", fingerprint), lambda data: run("--armor", "--detach-sign", data=data)
     finally:
         subprocess.run([conf, "--homedir", home, "--kill", "all"], check=False, capture_output=True)

@@ -19,11 +19,11 @@ from _rocket.store.verdict import Verdict
 APP = {"exec": ["/bin/web"], "user": "0", "group": "0"}
 
 
-def image(name="example.com/web", digit="a", version="1.0", app=APP, **members) -> ImageRecord:
+def image(name="example.com/web", digit="a", version="1.0", app="as usual", **members) -> ImageRecord:
     value = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, **members}
     value["labels"] = [{"name": "version", "value": version}]
     if app is not None:
-        value["app"] = app
+        value["app"] = APP if app == "as usual" else app
     manifest = ImageManifest.from_json(value)
     return ImageRecord(
         "sha512-" + digit * 128, name, (("version", version),), manifest, Verdict("pinned"), "file", "sha512-" + digit * 128, 1, 1

@@ -32,16 +32,17 @@ class Host:
         self.store, self.starter, self.paths = store, starter, store.paths
         self.means = Means(store, starter, trust)
 
-    def plan(self, value=WEB, state="running"):
+    def plan(self, value="web", state="running"):
+        value = WEB if value == "web" else value
         declaration = Declaration.from_json(value) if value else None
         self.observed = observe(self.paths, "shop", declaration, self.store.resolve)
         return plan_pod(declaration, self.observed, state)
 
-    def ensure(self, value=WEB, state="running"):
+    def ensure(self, value="web", state="running"):
         plan = self.plan(value, state)
         return plan, apply(plan, self.observed, self.means)
 
-    def actions(self, value=WEB, state="running"):
+    def actions(self, value="web", state="running"):
         return [step.action for step in self.plan(value, state).steps]
 
     def changed(self, **environment):

@@ -63,7 +63,7 @@ def test_values(name, value, parsed):
 
 
 def test_every_isolator_has_a_good_value_here():
-    assert {name for name, _, _ in GOOD} == set(ISOLATORS)
+    assert {name for name, _ignored, _ignored in GOOD} == set(ISOLATORS)
 
 
 SET = [{}, {"set": []}, {"set": None}, {"set": "CAP_KILL"}, {"set": [1]}, {"set": [""]}, {"set": ["a", None]}, [], "x", 1]
@@ -161,7 +161,7 @@ def test_an_unknown_isolator_is_kept_as_it_is():
 
 
 @pytest.mark.spec("P11")
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value, _ in GOOD if ISOLATORS[name][0] == ("app",)])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value, _ignored in GOOD if ISOLATORS[name][0] == ("app",)])
 def test_an_isolator_of_apps_is_refused_on_a_pod(name, value):
     with pytest.raises(SpecError, match="belongs on an app, not on a pod") as refused:
         read("pod", (name, value))
@@ -174,7 +174,7 @@ def test_an_isolator_of_pods_is_refused_on_an_app():
 
 
 def test_the_scopes_of_the_table():
-    assert {name for name, (scopes, _) in ISOLATORS.items() if scopes == ("app", "pod")} == {
+    assert {name for name, (scopes, _ignored) in ISOLATORS.items() if scopes == ("app", "pod")} == {
         OS + "selinux-context",
         OS + "apparmor-profile",
         "resource/cpu",

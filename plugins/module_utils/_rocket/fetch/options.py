@@ -23,8 +23,8 @@ def parse_connection(text: str) -> tuple[str, str, int]:
     Raises:
         UsageError: it is not of that form.
     """
-    host, _, place = text.partition("=")
-    address, _, port = place.rpartition(":")
+    host, _ignored, place = text.partition("=")
+    address, _ignored, port = place.rpartition(":")
     if host and address and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536:
         return host, address[1:-1] if address.startswith("[") and address.endswith("]") else address, int(port)
     raise UsageError("expects HOST=ADDRESS:PORT", where=printable(text), hint="write example.com=192.0.2.10:8443")

@@ -52,7 +52,7 @@ def declared_isolators(node: Node, scope: str) -> list[dict[str, Any]]:
     """
     if not isinstance(node.value, dict):
         if not isinstance(node.value, (list, tuple)):
-            raise node.error("an object such as {memory: 256Mi} or a list of isolators was expected", "T6")
+            raise node.error("an object such as memory: 256Mi or a list of isolators was expected", "T6")
         listed = list(node.value)
     else:
         listed = _from_words(node, scope)

@@ -212,7 +212,7 @@ def _check_exposed(manifest: PodManifest, apps: dict[str, App], path: str) -> No
     for exposed, where in zip(manifest.ports, paths):
         found = [(app.name, port) for app in manifest.apps for port in _effective(app, apps).ports if port.name == exposed.name]
         if exposed.pod_port is None and len(found) != 1:
-            who = f"the apps {', '.join(name for name, _ in found)} have" if found else "no app has"
+            who = f"the apps {', '.join(name for name, _ignored in found)} have" if found else "no app has"
             raise SpecError(
                 f"{who} a port of this name",
                 path=join(where, "name"),

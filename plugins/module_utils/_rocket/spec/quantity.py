@@ -75,7 +75,7 @@ def _fraction(text: str) -> tuple[int, int] | None:
 
 def _scaled(value: object, path: str, units: int) -> int:
     """The quantity times `units`, rounded up."""
-    if type(value) is int:
+    if isinstance(value, int) and not isinstance(value, bool):
         fraction: tuple[int, int] | None = (value, 1)
     elif isinstance(value, str):
         fraction = _fraction(value) if len(value) <= _LENGTH else None

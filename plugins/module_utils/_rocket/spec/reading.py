@@ -188,7 +188,7 @@ class Node:
 
     def integer(self, low: int, high: int, rule: str = "") -> int:
         """Return the value, an integer from `low` to `high`; booleans and fractions are none."""
-        if type(self.value) is not int or not low <= self.value <= high:
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:
             raise self.error(f"an integer from {low} to {high} was expected", rule)
         return self.value
 
