@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import HostError
-from ..store.files import read_limited
+from ..store.files import make_directory, read_limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def foreground(pod: PodDirectory, ready_fd: int = -1, show: bool = True, systemd
     path = f"{pod.location}/launch"
     record = decode(read_limited(path), path)
     logs = f"{pod.paths.logs}/{pod.uuid}"
-    os.makedirs(logs, mode=0o750, exist_ok=True)
+    make_directory(logs, 0o750)
     options = SuperviseOptions(foreground=show, logs=logs, ready_fd=ready_fd, systemd=systemd, lock_fd=pod.lock_fd)
     try:
         return supervise(pod.location, record, options)

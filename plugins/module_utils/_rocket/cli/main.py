@@ -202,6 +202,8 @@ def dispatch(words: Sequence[str], values: options.Values, index: int) -> int:
 def main(words: Sequence[str]) -> int:
     """Run the command with the words after its name; return the exit status, raise nothing of rocket's."""
     debug = any(word == "--debug" for word in words[:6])
+    # Whatever the caller's is: what is written here decides what runs as root.
+    os.umask(os.umask(0o077) | 0o022)
     try:
         values, index = read_globals(words)
         debug = values.flag("--debug")

@@ -18,6 +18,7 @@ from ..paths import POD_STATES
 from ..plan import Plan, Step
 from ..record import Record
 from ..spec.identifier import check_uuid
+from ..store.files import make_directory
 from ..store.locks import exclusive
 from .names import Names, pod_uuids
 from .pod_directory import PodDirectory
@@ -94,7 +95,7 @@ def collect(
         Busy: another collection is under way.
     """
     done = []
-    os.makedirs(paths.locks, mode=0o755, exist_ok=True)
+    make_directory(paths.locks, 0o700)
     with exclusive(f"{paths.locks}/gc", wait=False):
         for step in plan.steps:
             try:

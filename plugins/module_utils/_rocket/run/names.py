@@ -15,7 +15,7 @@ from ..errors import NotFound, PodError, SpecError, StoreError
 from ..record import Record, replace
 from ..spec.canonical import dumps
 from ..spec.identifier import check_ac_name, nearest
-from ..store.files import fsync_directory, read_limited, write_atomic
+from ..store.files import fsync_directory, make_directory, read_limited, write_atomic
 from ..store.locks import exclusive
 from .pod_directory import PodDirectory, is_uuid
 from .reify import Generation
@@ -148,7 +148,7 @@ class Names:
             StoreError: the lock file cannot be opened.
         """
         while True:
-            os.makedirs(self._path(name, "generations"), mode=0o700, exist_ok=True)
+            make_directory(self._path(name, "generations"), 0o700)
             try:
                 return exclusive(self._path(name, "lock"), wait=wait)
             except StoreError:
@@ -165,7 +165,7 @@ class Names:
         """Write `generation` under a new number and return the pod with that number as the latest; the record is not written."""
         number = named.latest + 1
         directory = self._path(named.name, "generations")
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        make_directory(directory, 0o700)
         write_atomic(f"{directory}/{number}", dumps(generation.to_json()), 0o600)
         return replace(named, latest=number)
 

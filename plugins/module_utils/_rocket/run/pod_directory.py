@@ -30,7 +30,7 @@ import time
 from ..errors import Busy, NotFound, PodError, SpecError
 from ..paths import POD_STATES
 from ..spec.identifier import check_uuid
-from ..store.files import fsync_directory
+from ..store.files import fsync_directory, make_directory
 from .process import Process, read_processes
 
 TYPE_CHECKING = False
@@ -110,7 +110,7 @@ class PodDirectory:
         """
         pod = cls(paths, uuid or new_uuid())
         for state in POD_STATES:
-            os.makedirs(paths.pods(state), mode=0o700, exist_ok=True)
+            make_directory(paths.pods(state), 0o700)
         if pod.directory(missing_ok=True):
             raise PodError("a pod with this UUID exists", where=pod.uuid, hint="leave the UUID out to have one made")
         directory = pod.path("embryo")

@@ -130,7 +130,8 @@ def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Sta
         trees,
         pod.uuid,
         generation.name,
-        f"{pod.path('run')}/volumes",
+        # As the launcher finds it, which takes no link on the way to a volume: --dir may be one.
+        f"{os.path.realpath(pod.paths.pods('run'))}/{pod.uuid}/volumes",
         strict=bool(generation.options["strict"]),
         allow_ignored=tuple(generation.options["allow_ignored"]),
         unavailable=unavailable,

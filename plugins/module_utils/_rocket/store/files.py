@@ -53,14 +53,24 @@ def raise_disk_error(error: OSError, path: str, need: int = 0) -> NoReturn:
     ) from error
 
 
-def make_directory(path: str) -> None:
-    """Create the directory and its parents; an existing one is left as it is.
+def make_directory(path: str, mode: int = 0o755) -> None:
+    """Create the directory with `mode`, and its parents with 0755 whatever the umask; an existing one is left as it is.
+
+    os.makedirs gives parents what the umask leaves of 0777: whoever may write there can put another tree in the place of ours.
 
     Raises:
         StoreError: it cannot be made.
     """
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path.rstrip("/"))
+    if parent and not os.path.isdir(parent):
+        make_directory(parent)
     try:
-        os.makedirs(path, exist_ok=True)
+        os.mkdir(path, mode)
+    except FileExistsError as error:
+        if not os.path.isdir(path):
+            raise_disk_error(error, path)
     except OSError as error:
         raise_disk_error(error, path)
 

@@ -42,13 +42,30 @@ class Store:
     """The images of one host.
 
     Raises:
-        StoreError: the store is of a later version than this code.
+        StoreError: the store is of a later version than this code, or lies where everyone may write.
     """
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self._version = f"{paths.data}/version"
+        self._check_place()
         self._check_version()
+
+    def _check_place(self) -> None:
+        """Refuse a store in a directory where everyone may put other trees and pods in the place of ours."""
+        try:
+            found = os.stat(self.paths.data or "/")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise_disk_error(error, self.paths.data)
+        if found.st_mode & 0o002:
+            raise StoreError(
+                "everyone may write to the directory of images and pods",
+                where=self.paths.data,
+                hint="look at what is in it, then make it root's with mode 0755, or use another --dir",
+                code="store-layout",
+            )
 
     def _check_version(self) -> None:
         try:
