@@ -15,7 +15,7 @@ import errno
 import os
 import select
 
-from ...errors import LaunchError
+from ...errors import LaunchError, PodError
 from ..cgroup.base import write
 from ..linux import confine, devices, programs, report, rootfs, terminal
 from ..linux import constants as c
@@ -201,13 +201,17 @@ class Namespaces(Stage1):
             except LaunchError as error:
                 if error.facts.get("errno") != errno.ESRCH:
                     raise
+        failure: PodError | None = None
         # The first process is not gone before the kernel has ended every other of the pod and we have waited for ours.
         while True:
             try:
                 pid, status = os.waitpid(-1, 0)
             except ChildProcessError:
                 break
-            ended(pid, status)
+            try:
+                ended(pid, status)
+            except PodError as error:
+                failure = failure or error
         for fds in self._namespaces.values():
             for fd in fds:
                 os.close(fd)
@@ -215,6 +219,8 @@ class Namespaces(Stage1):
         if self._created:
             self._created = False
             self._cgroups.remove([app["name"] for app in self._record["apps"]])
+        if failure is not None:
+            raise failure
 
 
 def join_app(kernel: Kernel, init: int, shared: int, mounts: int, groups: int) -> None:

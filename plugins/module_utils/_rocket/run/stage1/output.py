@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What apps write: from pipes into one log file an app (P21), in the foreground also to our own standard streams.
 
-A log gets every byte. A terminal that does not take its copy first slows the apps down, as it would without us, and is
+A log gets every byte that the disk takes; how many it did not is written there as soon as there is room again, because a full
+disk must not end the pods of a host. A terminal that does not take its copy first slows the apps down, as it would without us, and is
 given up after STALL seconds without progress, so that it cannot hold them for ever.
 
 Not handled here: rotation, the journal.
@@ -89,6 +90,7 @@ class Stream:
         self._sink = sink
         self._prefix = prefix
         self._line = b""
+        self._lost = 0
 
     @property
     def waits(self) -> bool:
@@ -101,15 +103,23 @@ class Stream:
             data = os.read(self.read, CHUNK)
         except BlockingIOError:
             return False
-        view = memoryview(data)
-        while view and self._log >= 0:
-            try:
-                view = view[os.write(self._log, view) :]
-            except OSError as error:
-                raise LaunchError(f"cannot write a log: {error.strerror}", where="log", hint="make room for logs") from error
+        if self._log >= 0:
+            self._record(data)
         if self._sink is not None:
             self._sink.add(self._lines(data) if self._prefix else data)
         return bool(data)
+
+    def _record(self, data: bytes) -> None:
+        """Append to the log; what the disk does not take is counted and told in the log itself."""
+        view = memoryview(data)
+        try:
+            if self._lost:
+                os.write(self._log, b"\nrocket: %d bytes are missing here: the disk did not take them\n" % self._lost)
+                self._lost = 0
+            while view:
+                view = view[os.write(self._log, view) :]
+        except OSError:  # counted: the pod goes on, as its apps' work is worth more than what they say of it
+            self._lost += len(view)
 
     def _lines(self, data: bytes) -> bytes:
         """Return the complete lines with the app's name before each; the rest waits for its end."""

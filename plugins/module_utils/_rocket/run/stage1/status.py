@@ -15,6 +15,7 @@ import time
 
 from ...errors import PodError
 from ...spec import canonical
+from ...store.files import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def place(path: str, data: bytes) -> None:
     try:
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, data)
+            write_all(fd, data)
         finally:
             os.close(fd)
         os.rename(f"{path}.new", path)
