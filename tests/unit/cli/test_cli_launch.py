@@ -91,3 +91,18 @@ def test_a_systemd_that_went_away_ends_the_start_and_hides_no_failure(systemd):
     with pytest.raises(LaunchError, match="the reason"):
         supervisor(fd, LaunchError("the reason"))._announce("the reason")
     os.close(fd)
+
+
+def test_a_pod_that_ended_before_it_ran_says_so(tmp_path):
+    """An app that fails while another is still built: whoever waits heard nothing but the end of the pipe."""
+    reader, writer = os.pipe()
+    life = SimpleNamespace(
+        start=lambda: None, over=True, kill=lambda: None, ended=None, failure=None, result=2, reason="app a ended with 2"
+    )
+    stage1 = SimpleNamespace(init=os.getpid(), settle=lambda: None, destroy=lambda _ended: None)
+    made = supervise._Supervisor(
+        str(tmp_path), supervise.SuperviseOptions(ready_fd=writer), -1, life, stage1, SimpleNamespace(end=lambda: None)
+    )
+    assert made.run() == 2
+    with os.fdopen(reader) as source:
+        assert source.read() == "app a ended with 2\n"

@@ -109,8 +109,8 @@ class _Supervisor:
             self._output.end()
         result, reason = (life.result, life.reason) if life.failure is None else (FAILED, str(life.failure))
         files.write_ended(self._directory, result, reason)
+        self._announce(printable(reason, 1000))
         if life.failure is not None:
-            self._announce(printable(str(life.failure), 1000))
             raise life.failure
         return result
 
