@@ -14,7 +14,8 @@ import sys
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-START = f"import sys; sys.path.insert(0, {str(TOP / 'plugins/module_utils')!r}); from _rocket.cli.main import main; sys.exit(main(sys.argv[1:]))"
+PACKAGE = str(TOP / "plugins/module_utils")
+START = f"import sys; sys.path.insert(0, {PACKAGE!r}); from _rocket.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_the_commands_of_the_readme_work_as_written(tmp_path, root, program):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._rocket.host.leftovers import cgroups
 from .._rocket.host import entry, install, systemd
+from .._rocket.host.leftovers import cgroups
 from .._rocket.run.ensure import Means
 from .._rocket.run.starter import DetachedStarter, Starter
 from .._rocket.store.store import Store

@@ -6,6 +6,7 @@ import pytest
 
 from _rocket.errors import IsolatorError, NotFound, PodError, SpecError
 from _rocket.run.declaration import Declaration
+from _rocket.run.isolation import as_found
 from _rocket.run.launch_record import decode, encode, launch_record
 from _rocket.run.reify import Generation, reify
 from _rocket.spec.canonical import digest
@@ -262,11 +263,20 @@ def test_what_is_not_enforced_is_said_and_refused_in_strict_mode(make_store):
 
 
 @pytest.mark.spec("I2")
-def test_what_this_host_lacks_is_ignored_with_its_reason(make_store):
-    made = generation(make_store(), {"isolators": {"pids": 5}})
-    launch = record(made, unavailable={"appc.rocket/pids": "no pids controller"})
-    assert launch["apps"][0]["limits"]["pids"] is None
-    assert [item["reason"] for item in launch["isolators"] if item["outcome"] == "ignored"] == ["no pids controller"]
+def test_what_the_launcher_could_not_enforce_is_not_called_enforced(make_store):
+    made = generation(make_store(), {"isolators": {"pids": 5, "memory": {"request": "1Mi", "limit": "2Mi"}}})
+    planned = record(made)["isolators"]
+    found = [
+        {"scope": "web", "name": "pids", "outcome": "ignored", "effective": "", "reason": "no pids controller"},
+        {"scope": "web", "name": "memory_limit", "outcome": "enforced", "effective": "2097152", "reason": ""},
+        {"scope": "web", "name": "memory_request", "outcome": "ignored", "effective": "", "reason": "no memory.low"},
+        {"scope": "pod", "name": "memory_limit", "outcome": "ignored", "effective": "", "reason": "another scope"},
+    ]
+    assert {item["outcome"] for item in planned if item["name"] in ("appc.rocket/pids", "resource/memory")} == {"enforced"}
+    told = {item["name"]: item for item in as_found(planned, found)}
+    assert told["appc.rocket/pids"]["outcome"] == "ignored" and "no pids controller" in told["appc.rocket/pids"]["reason"]
+    assert told["resource/memory"]["outcome"] == "modified" and told["resource/memory"]["effective"] == "memory_limit 2097152"
+    assert as_found(planned, found[1:2]) == tuple(planned)
 
 
 @pytest.mark.parametrize(

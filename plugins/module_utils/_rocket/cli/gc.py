@@ -46,11 +46,11 @@ def execute(context: Context, words: Sequence[str]) -> int:
     if parsed.help:
         output.write(options.help_text(COMMAND))
         return 0
+    from ..host import leftovers
     from ..run import collect as pods
     from ..run.names import Names
     from ..store import collect as images
     from ..store.store import Store
-    from ..host import leftovers
 
     values, paths = parsed.values, context.paths
     form = values.choice("--format", ("table", "json"), "table")

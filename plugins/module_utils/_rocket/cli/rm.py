@@ -32,9 +32,9 @@ def execute(context: Context, words: Sequence[str]) -> int:
     if parsed.help:
         output.write(options.help_text(COMMAND))
         return 0
+    from ..host import leftovers
     from ..run.collect import remove_pod
     from ..run.pods import Pods
-    from ..host import leftovers
 
     pods = Pods(context.paths)
 

@@ -44,14 +44,12 @@ class Means(Record):
         store: the images.
         starter: starts and stops pods.
         standing: as for `prepare`: whether an image may run today.
-        unavailable: isolators that this host cannot enforce, (name, reason) pairs.
         release: frees what a removed pod left outside its directory, such as its cgroup.
     """
 
     store: Store
     starter: Starter
     standing: Standing
-    unavailable: tuple[tuple[str, str], ...] = ()
     release: Callable[[str], None] = staticmethod(_nothing)
 
 
@@ -161,9 +159,7 @@ class _Application:
 
     def _prepare(self, generation: Generation, number: int) -> str:
         means = self.means
-        return prepare(
-            means.store.paths, means.store, generation, standing=means.standing, number=number, unavailable=dict(means.unavailable)
-        )
+        return prepare(means.store.paths, means.store, generation, standing=means.standing, number=number)
 
     def _start(self) -> None:
         """Make the staged generation the current one and start it, or start the current one again."""

@@ -14,7 +14,7 @@ from .declared_isolators import CPU, MEMORY, NO_NEW_PRIVILEGES, PIDS, REMOVE, RE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
     from typing import Any
 
     from ..spec.isolators import Isolator
@@ -38,16 +38,14 @@ class Isolation:
     Args:
         strict: refuse whatever would be ignored.
         allow_ignored: names of isolators that may be ignored although they guard the host.
-        unavailable: isolators that this host cannot enforce, with the reason.
 
     Attributes:
         outcomes: the launch record's ``isolators``.
     """
 
-    def __init__(self, strict: bool, allow_ignored: tuple[str, ...], unavailable: Mapping[str, str]) -> None:
+    def __init__(self, strict: bool, allow_ignored: tuple[str, ...]) -> None:
         self.strict = strict
         self.allow_ignored = allow_ignored
-        self.unavailable = unavailable
         self.outcomes: list[dict[str, str]] = []
         self._pod = dict(NO_LIMITS)
 
@@ -103,8 +101,6 @@ class Isolation:
                 continue
             if name not in (MEMORY, CPU, PIDS, SHARES):
                 self._ignore(scope, name, _NOT_OFFERED if isolator.known else "it is not known here")
-            elif name in self.unavailable:
-                self._ignore(scope, name, self.unavailable[name])
             else:
                 wanted = _wanted(isolator, shares)
                 bounded = wanted if scope == "pod" else self._bound(wanted)
@@ -158,3 +154,35 @@ def _wanted(isolator: Isolator, shares: bool) -> dict[str, int | None]:
 
 def _shown(limits: dict[str, int | None]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in limits.items() if value is not None)
+
+
+_LIMITS = {
+    MEMORY: ("memory_limit", "memory_request"),
+    CPU: ("cpu_limit", "cpu_request"),
+    SHARES: ("cpu_shares",),
+    PIDS: ("pids",),
+}
+
+
+def as_found(planned: Iterable[dict[str, str]], found: Iterable[dict[str, str]]) -> tuple[dict[str, str], ...]:
+    """Return the outcomes of isolators as the launcher found them when it set the limits.
+
+    Args:
+        planned: the launch record's outcomes, made before any kernel was asked.
+        found: outcome of each limit, with its scope, from the status of the apps.
+
+    An isolator is no better than the worst of its limits: ignored when all of them are, modified when any is.
+    """
+    limits = {(limit["scope"], limit["name"]): limit for limit in found}
+    outcomes = []
+    for isolator in planned:
+        places = [limits.get((isolator["scope"], name)) for name in _LIMITS.get(isolator["name"], ())]
+        told = [place for place in places if place is not None]
+        bad = [place for place in told if place["outcome"] != ENFORCED]
+        if bad and isolator["outcome"] != IGNORED:
+            outcome = IGNORED if all(place["outcome"] == IGNORED for place in told) else MODIFIED
+            shown = ", ".join(f"{place['name']} {place['effective']}" for place in told if place["effective"])
+            reason = "; ".join(f"{place['name']} {place['outcome']}: {place['reason']}" for place in bad)
+            isolator = {**isolator, "outcome": outcome, "effective": shown, "reason": reason}
+        outcomes.append(isolator)
+    return tuple(outcomes)

@@ -30,7 +30,6 @@ def launch_record(
     volumes: str,
     strict: bool = False,
     allow_ignored: tuple[str, ...] = (),
-    unavailable: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the launch record of a pod.
 
@@ -42,13 +41,12 @@ def launch_record(
         volumes: directory that will hold the empty volumes while the pod runs.
         strict: refuse whatever isolator would be ignored.
         allow_ignored: isolators that may be ignored although they guard the host.
-        unavailable: isolators that this host cannot enforce, with the reason.
 
     Raises:
         IsolatorError: an isolator that has to be enforced cannot be.
     """
     settings = {item["name"]: item["value"] for item in manifest.get("annotations") or []}
-    isolation = Isolation(strict, allow_ignored, unavailable or {})
+    isolation = Isolation(strict, allow_ignored)
     limits = isolation.pod(parse_isolators(manifest.get("isolators") or [], "isolators", "pod"))
     sources = {volume["name"]: volume for volume in manifest.get("volumes") or []}
     apps = [

@@ -11,6 +11,7 @@ from ..errors import Ambiguous, NotFound, PodError
 from ..paths import POD_STATES
 from ..record import Record
 from ..store.files import read_limited
+from .isolation import as_found
 from .launch_record import decode
 from .names import Names, is_pod_name, pod_uuids, read_record
 from .pod_directory import PodDirectory, is_uuid
@@ -186,7 +187,7 @@ class Pods:
             created=origin.get("created", 0),
             apps=apps,
             network=launch.get("network", ""),
-            isolators=tuple(launch.get("isolators", ())),
+            isolators=as_found(launch.get("isolators", ()), (found for app in apps for found in app.status.get("isolators", ()))),
             ended=ended,
             pid=supervisor.pid if supervisor else 0,
         )

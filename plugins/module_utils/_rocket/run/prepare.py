@@ -21,7 +21,7 @@ from .pod_directory import PodDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from ..paths import Paths
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     Standing = Callable[[Verdict, str], None]
 
 
-def prepare(
-    paths: Paths, store: Store, generation: Generation, *, standing: Standing, number: int = 0, unavailable: Mapping[str, str] | None = None
-) -> str:
+def prepare(paths: Paths, store: Store, generation: Generation, *, standing: Standing, number: int = 0) -> str:
     """Make a prepared pod of `generation` and return its UUID.
 
     Args:
@@ -45,7 +43,6 @@ def prepare(
         standing: called with the verdict and name of each image; raises TrustError where it may not run today. Not
             optional: what an image was let in for need not hold when it is run.
         number: the generation's number under its name; 0 for a pod without one.
-        unavailable: isolators that this host cannot enforce, with the reason.
 
     Raises:
         TrustError: from `standing`.
@@ -53,23 +50,21 @@ def prepare(
         PodError: the source of a volume is missing or reached through a symbolic link (P17, P19).
         IsolatorError: an isolator that has to be enforced cannot be.
     """
-    pod = prepare_held(paths, store, generation, standing=standing, number=number, unavailable=unavailable)
+    pod = prepare_held(paths, store, generation, standing=standing, number=number)
     with pod:
         _sync(pod.location)
         pod.move("prepared")
     return pod.uuid
 
 
-def prepare_held(
-    paths: Paths, store: Store, generation: Generation, *, standing: Standing, number: int = 0, unavailable: Mapping[str, str] | None = None
-) -> PodDirectory:
+def prepare_held(paths: Paths, store: Store, generation: Generation, *, standing: Standing, number: int = 0) -> PodDirectory:
     """Make a pod that is complete, still in ``prepare`` and locked by the caller, who moves it to ``run`` or ``prepared``.
 
     Arguments and errors are those of `prepare`. A pod that cannot be completed becomes garbage.
     """
     pod = PodDirectory.create(paths)
     try:
-        _fill(pod, store, generation, standing, number, unavailable or {})
+        _fill(pod, store, generation, standing, number)
     except BaseException:
         pod.move("garbage")
         pod.unlock()
@@ -89,7 +84,7 @@ def check_images(store: Store, manifest: dict[str, Any], standing: Standing) -> 
         standing(record.verdict, record.name)
 
 
-def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing, unavailable: Mapping[str, str] | None = None) -> str:
+def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing) -> str:
     """Return the UUID of a prepared pod of a name's current generation, making one where there is none: no network is needed.
 
     This is what a unit starts: each start is a new pod with a clean root file system (D6).
@@ -107,7 +102,7 @@ def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing, unav
         if _waits(paths, named):
             check_images(store, generation.manifest, standing)
             return named.pod
-        uuid = prepare(paths, store, generation, standing=standing, number=named.current, unavailable=unavailable)
+        uuid = prepare(paths, store, generation, standing=standing, number=named.current)
         names.write(replace(named, pod=uuid))
         return uuid
 
@@ -117,7 +112,7 @@ def _waits(paths: Paths, named: Named) -> bool:
     return bool(named.pod) and PodDirectory(paths, named.pod).directory(missing_ok=True) == "prepared"
 
 
-def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Standing, number: int, unavailable: Mapping[str, str]) -> None:
+def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Standing, number: int) -> None:
     location, manifest = pod.location, generation.manifest
     _write(f"{location}/pod", dumps(manifest))
     check_images(store, manifest, standing)
@@ -134,7 +129,6 @@ def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Sta
         f"{os.path.realpath(pod.paths.pods('run'))}/{pod.uuid}/volumes",
         strict=bool(generation.options["strict"]),
         allow_ignored=tuple(generation.options["allow_ignored"]),
-        unavailable=unavailable,
     )
     _make_volumes(f"{location}/volumes", manifest)
     _make_apps(f"{location}/apps", record)

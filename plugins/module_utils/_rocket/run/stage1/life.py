@@ -103,7 +103,8 @@ class Life:
         """Make what the apps share and begin to build each of them."""
         outcomes = self._stage1.create()
         for app in self.apps:
-            app.status.isolators = [outcome.to_json() for outcome in (*outcomes[""], *outcomes[app.name])]
+            scopes = {"pod": outcomes[""], app.name: outcomes[app.name]}
+            app.status.isolators = [{"scope": scope, **outcome.to_json()} for scope, found in scopes.items() for outcome in found]
             app.main = Process(self._stage1.build_app(app.entry, self._output.writers(app.name)))
 
     # What the children tell
