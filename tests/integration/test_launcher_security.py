@@ -360,3 +360,12 @@ def test_the_lower_tree_may_hold_overlay_names(tmp_path, pod_with, tree, program
     pod = pod_with([make_app("app", tree, "ls /plain")])
     pod.run()
     assert "passwd" not in pod.log()
+
+
+def test_l42_the_caller_cannot_take_the_apps_random_addresses_away(pod_of):
+    import ctypes
+
+    pod = pod_of("cat /proc/self/personality")
+    pod.start(prepare=lambda: ctypes.CDLL(None).personality(0x0040000))
+    assert pod.wait() == 0
+    assert pod.log().strip() == "00000000"

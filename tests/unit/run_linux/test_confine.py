@@ -101,7 +101,10 @@ def test_privileges_go_in_the_one_order_that_works():
 def test_what_needs_root_comes_before_root_is_given_up():
     kernel = run()
     gone = kernel.first("setresuid")
-    assert all(kernel.last(name) < gone for name in ("write", "set_limit", "new_session_keyring", "setsid", "default_signals", "umask"))
+    assert all(
+        kernel.last(name) < gone
+        for name in ("write", "set_limit", "new_session_keyring", "setsid", "default_signals", "umask", "default_personality")
+    )
 
 
 def test_root_keeps_exactly_its_bounding_set_and_others_nothing():

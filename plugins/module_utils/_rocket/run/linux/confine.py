@@ -185,6 +185,7 @@ def execute(kernel: Kernel, command: Command, terminal: str = "") -> NoReturn:
     _streams(kernel, command)
     enter_working_directory(kernel, app["working_directory"])
     kernel.umask(0o022)
+    kernel.default_personality()
     kernel.default_signals()
     _privileges(kernel, command)
     variables = environment(app, command.identity, terminal)

@@ -11,12 +11,12 @@ from __future__ import annotations
 X86_64 = {
     "ioctl": 16, "socket": 41, "prctl": 157, "capset": 126, "pivot_root": 155, "mount": 165, "umount2": 166,
     "sethostname": 170, "keyctl": 250, "unshare": 272, "setns": 308, "fstatfs": 138, "rt_sigaction": 13,
-    "rt_sigprocmask": 14, "signalfd4": 289, "prlimit64": 302, "kill": 62,
+    "rt_sigprocmask": 14, "signalfd4": 289, "prlimit64": 302, "kill": 62, "personality": 135,
 }  # fmt: skip
 AARCH64 = {
     "ioctl": 29, "socket": 198, "prctl": 167, "capset": 91, "pivot_root": 41, "mount": 40, "umount2": 39,
     "sethostname": 161, "keyctl": 219, "unshare": 97, "setns": 268, "fstatfs": 44, "rt_sigaction": 134,
-    "rt_sigprocmask": 135, "signalfd4": 74, "prlimit64": 261, "kill": 129,
+    "rt_sigprocmask": 135, "signalfd4": 74, "prlimit64": 261, "kill": 129, "personality": 92,
 }  # fmt: skip
 EVERY_MACHINE = {
     "pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "pidfd_open": 434, "close_range": 436,

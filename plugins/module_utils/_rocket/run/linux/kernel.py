@@ -152,6 +152,10 @@ class Kernel:
         """Set the file mode creation mask."""
         os.umask(mask)
 
+    def default_personality(self) -> None:
+        """Undo what setarch(8) did to the caller: without it the app's addresses may be the same at every start."""
+        self._call("personality", "default", 0)
+
     def fchdir(self, fd: int, what: str) -> None:
         """Make the directory `fd` the working directory."""
         self._plain("fchdir", what, os.fchdir, fd)
