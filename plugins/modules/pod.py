@@ -226,7 +226,8 @@ def main() -> None:
         **host_options(),
         **insecure_options(),
     }
-    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
+    # Without no_log Ansible writes the arguments, environments included, to the log of the host.
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True, no_log=True), work)
 
 
 if __name__ == "__main__":

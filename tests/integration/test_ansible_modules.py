@@ -212,7 +212,8 @@ def test_the_life_of_a_pod_is_as_check_mode_says(ready):
     assert running[1]["pod"]["lifecycle"] == "running" and running[2]["pod"]["uuid"] == running[1]["pod"]["uuid"]
     assert [step["action"] for step in replaced[0]["plan"]["steps"]] == ["prepare", "stop", "start"]
     assert "apps[0].environment.LEVEL" in replaced[0]["plan"]["steps"][0]["reason"]
-    assert '"LEVEL": "1"' in replaced[0]["diff"]["before"] and '"LEVEL": "2"' in replaced[0]["diff"]["after"]
+    assert '"LEVEL": "(hidden)"' in replaced[0]["diff"]["before"]
+    assert '"LEVEL": "(hidden, another value than before)"' in replaced[0]["diff"]["after"]
     assert replaced[1]["pod"]["generation"] == 2
     assert halted[1]["pod"]["lifecycle"] == "exited"
     assert gone[1]["diff"]["after"] == "" and ready.rocket("list", "--format=json").strip() == "[]"
@@ -288,3 +289,30 @@ def test_a_key_that_is_trusted_no_longer_stops_the_next_start(ready, signed):
     )
     assert removed[1]["changed"] and again["changed"]
     assert refused["failed"] and signed["release"].lower() in refused["msg"] and "rocket trust --prefix" in refused["msg"]
+
+
+LOGGED = """
+import json, sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.loads(sys.argv[1])}).encode()
+basic._ANSIBLE_PROFILE = "legacy"
+basic.AnsibleModule.log = lambda self, message, log_args=None: sys.stderr.write(f"{message} {log_args}")
+from ansible_collections.appc.rocket.plugins.modules import pod
+pod.main()
+"""
+
+
+def test_the_environment_of_a_pod_is_in_no_log_of_the_host(collections, tmp_path):
+    apps = [{"name": "app", "image": "example.com/none", "environment": {"TOKEN": "s3cret"}}]
+    arguments = {"name": "shop", "apps": apps, "data_dir": str(tmp_path), "_ansible_check_mode": True, "_ansible_diff": True}
+    outcome = subprocess.run(
+        [sys.executable, "-c", LOGGED, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": collections},
+        timeout=60,
+        check=False,
+    )
+    assert json.loads(outcome.stdout)["changed"], outcome.stderr
+    assert "s3cret" not in outcome.stderr
+    assert "s3cret" not in json.dumps(json.loads(outcome.stdout)["diff"])

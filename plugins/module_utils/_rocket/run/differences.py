@@ -34,6 +34,38 @@ def differences(before: Any, after: Any, path: str = "") -> list[str]:
     return [] if type(before) is type(after) and before == after else [path]
 
 
+def hidden(value: Any, other: Any = None) -> Any:
+    """Return a declaration for a diff: values of environment variables, which may be secret, only say whether they are `other`'s."""
+    if isinstance(value, dict):
+        beside = other if isinstance(other, dict) else {}
+        return {
+            name: _variables(item, beside.get(name)) if name == "environment" else hidden(item, beside.get(name))
+            for name, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        rest = list(other) if isinstance(other, (list, tuple)) else []
+        return [hidden(item, rest[index] if index < len(rest) else None) for index, item in enumerate(value)]
+    return value
+
+
+def _variables(value: Any, other: Any) -> Any:
+    """Return an environment, the short form's object or the specification's list, without what its variables say."""
+    if isinstance(value, (list, tuple)):
+        known = _named(other)
+        return [{**item, "value": _word(item.get("value"), known, item.get("name"))} for item in value if isinstance(item, dict)]
+    known = dict(other) if isinstance(other, dict) else {}
+    return {name: _word(text, known, name) for name, text in value.items()} if isinstance(value, dict) else value
+
+
+def _named(environment: Any) -> dict[Any, Any]:
+    items = environment if isinstance(environment, (list, tuple)) else []
+    return {item.get("name"): item.get("value") for item in items if isinstance(item, dict)}
+
+
+def _word(text: Any, known: dict[Any, Any], name: Any) -> str:
+    return "(hidden, another value than before)" if name in known and known[name] != text else "(hidden)"
+
+
 def told(paths: list[str]) -> str:
     """Return the paths for a sentence: at most eight, and how many more there are."""
     more = len(paths) - _SHOWN

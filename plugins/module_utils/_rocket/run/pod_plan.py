@@ -20,7 +20,7 @@ from __future__ import annotations
 from ..errors import NotFound, UsageError
 from ..plan import Plan, Step
 from ..record import Record, replace
-from .differences import differences, told
+from .differences import differences, hidden, told
 from .names import RUNNING, STOPPED, Named, Names
 from .pods import Pods, PodStatus
 from .reify import Generation, reify
@@ -171,7 +171,8 @@ def plan_pod(declaration: Declaration | None, observed: Observed, state: str) ->
         steps.append(Step("record", observed.name, f"is to be {wanted}"))
     before = _declared(observed.last, observed.wanted)
     after = {**declaration.normal(), "state": wanted} if declaration else _declared(observed.last, wanted)
-    return Plan(f"pod {observed.name}", tuple(steps), before, after if steps else before, tuple(drift))
+    shown = hidden(after, before) if steps else hidden(before)
+    return Plan(f"pod {observed.name}", tuple(steps), hidden(before), shown, tuple(drift))
 
 
 def _declared_steps(declaration: Declaration | None, observed: Observed, state: str) -> list[Step]:
@@ -218,7 +219,7 @@ def _plan_absent(observed: Observed) -> Plan:
         steps.append(Step("stop", observed.name, "is to be absent"))
     if observed.named is not None or observed.pods:
         steps.append(Step("remove", observed.name, "is to be absent"))
-    return Plan(f"pod {observed.name}", tuple(steps), _declared(observed.last, observed.wanted), None)
+    return Plan(f"pod {observed.name}", tuple(steps), hidden(_declared(observed.last, observed.wanted)), None)
 
 
 def _drift(observed: Observed) -> str:
