@@ -79,3 +79,17 @@ def test_a_store_that_everyone_may_write_to_is_refused(rocket, tmp_path):
 def test_the_directory_of_pods_may_be_a_link(rocket, tmp_path):
     (tmp_path / "link").symlink_to("new/data")
     assert "secret" in rocket("run", "--set-env=SECRET=x", "example.com/probe", data=tmp_path / "link")
+
+
+@pytest.mark.parametrize("file", ["pod", "origin.json", "launch"])
+@pytest.mark.parametrize("left", ["", "{", "[]"])
+def test_a_pod_that_a_power_cut_left_half_hides_no_other_and_can_be_removed(rocket, tmp_path, file, left):
+    whole, half = (rocket("prepare", "example.com/probe").split()[-1] for _index in range(2))
+    (tmp_path / "new/data/pods/prepared" / half / file).write_text(left)
+    listed = {pod["uuid"] for pod in json.loads(rocket("list", "--format=json"))}
+    assert listed == {whole, half}
+    assert file == "launch" or file in rocket("status", half)
+    rocket("gc", "--image-grace=0")
+    assert "used by a pod" in rocket("image", "rm", "example.com/probe", status=254)
+    assert half in rocket("rm", half)
+    assert json.loads(rocket("list", "--format=json"))[0]["uuid"] == whole

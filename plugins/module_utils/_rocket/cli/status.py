@@ -74,6 +74,8 @@ def text(pod: PodStatus) -> str:
         pairs.append(
             (f"isolator-{isolator.get('scope')}-{isolator.get('name')}", f"{isolator.get('outcome')} {isolator.get('reason', '')}")
         )
+    if pod.damaged:
+        pairs.append(("damaged", pod.damaged))
     if pod.ended:
         pairs.append(("ended", _reason(pod.ended)))
     return "".join(f"{name}={printable(value, 1000).strip()}\n" for name, value in pairs if value)

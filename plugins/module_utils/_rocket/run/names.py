@@ -224,8 +224,22 @@ class Names:
                 used.update(image_ids(self.generation(name, number).manifest))
         for state in ("prepare", "prepared", "run", "exited-garbage"):
             for uuid in pod_uuids(self.paths, state):
-                used.update(image_ids(read_record(f"{PodDirectory(self.paths, uuid).path(state)}/pod") or {}))
+                used.update(_images_of(PodDirectory(self.paths, uuid).path(state)))
         return frozenset(used)
+
+
+def _images_of(location: str) -> tuple[str, ...]:
+    """Return the image IDs of a pod: of its manifest, or where that is damaged of what would start it; without both it starts nothing."""
+    from .launch_record import decode
+
+    try:
+        return image_ids(read_record(f"{location}/pod") or {})
+    except PodError:
+        path = f"{location}/launch"
+        try:
+            return tuple(app["image_id"] for app in decode(read_limited(path), path)["apps"])
+        except (FileNotFoundError, PodError):
+            return ()
 
 
 def image_ids(manifest: dict[str, Any]) -> tuple[str, ...]:

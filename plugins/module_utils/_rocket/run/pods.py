@@ -7,7 +7,7 @@ Not handled here: what is wanted of a named pod (names.py), logs (logs.py).
 
 from __future__ import annotations
 
-from ..errors import Ambiguous, NotFound, PodError
+from ..errors import Ambiguous, NotFound, PodError, StoreError
 from ..paths import POD_STATES
 from ..record import Record
 from ..store.files import read_limited
@@ -69,6 +69,7 @@ class PodStatus(Record):
         isolators: outcome of each isolator (I2).
         ended: how the pod ended, as the supervisor wrote it; empty while it has not.
         pid: process ID of the supervisor while the pod runs, else 0.
+        damaged: which of its files cannot be read, as a power cut leaves them; empty while all can. It can still be removed.
     """
 
     uuid: str
@@ -83,6 +84,7 @@ class PodStatus(Record):
     isolators: tuple[dict[str, str], ...] = ()
     ended: str = ""
     pid: int = 0
+    damaged: str = ""
 
     @property
     def running(self) -> bool:
@@ -170,7 +172,7 @@ class Pods:
         while True:
             state, directory = pod.state(), pod.directory()
             location = pod.path(directory)
-            origin, manifest = read_record(f"{location}/origin.json") or {}, read_record(f"{location}/pod") or {}
+            (origin, first), (manifest, second) = _readable(f"{location}/origin.json"), _readable(f"{location}/pod")
             launch = _launch(f"{location}/launch")
             apps = tuple(_app(location, app, state) for app in manifest.get("apps", ()))
             ended = _text(f"{location}/ended")
@@ -190,7 +192,17 @@ class Pods:
             isolators=as_found(launch.get("isolators", ()), (found for app in apps for found in app.status.get("isolators", ()))),
             ended=ended,
             pid=supervisor.pid if supervisor else 0,
+            damaged=first or second,
         )
+
+
+def _readable(path: str) -> tuple[dict[str, Any], str]:
+    """Return a record of a pod and nothing, or an empty one and why it cannot be read: one damaged pod must not hide the others."""
+    try:
+        value = read_record(path)
+    except (PodError, StoreError) as error:
+        return {}, str(error)
+    return (value, "") if isinstance(value, dict) else ({}, f"{path}: not a record" if value is not None else "")
 
 
 def read_launch(pod: PodDirectory) -> dict[str, Any]:
@@ -215,7 +227,7 @@ def _launch(path: str) -> dict[str, Any]:
 
 
 def _app(location: str, app: dict[str, Any], state: str) -> AppStatus:
-    status = read_record(f"{location}/apps/{app['name']}/status") or {}
+    status = _readable(f"{location}/apps/{app['name']}/status")[0]
     recorded = str(status.pop("state", "")) or state
     # The supervisor died without a word: its last one was that the app runs.
     if recorded == "running" and state != "running":
