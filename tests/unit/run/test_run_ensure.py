@@ -214,8 +214,10 @@ def test_stopped_of_an_unknown_pod_is_as_wanted(host):
 def test_a_pod_that_ended_by_itself_and_is_to_be_stopped_is_written_down(host):
     host.ensure()
     host.starter.crash()
+    host.starter.calls.clear()
     plan, _status = host.ensure(None, "stopped")
     assert [step.action for step in plan.steps] == ["record"] and host.named.wanted == "stopped"
+    assert host.starter.calls == [("stop", host.named.pod)], "its unit would start it when the host boots"
     assert not host.plan(None, "stopped").changed
 
 

@@ -279,6 +279,12 @@ def test_what_the_launcher_could_not_enforce_is_not_called_enforced(make_store):
     assert as_found(planned, found[1:2]) == tuple(planned)
 
 
+def test_the_status_of_an_earlier_runtime_is_no_error():
+    """A pod outlives the runtime that started it; one such status made every command about pods fail."""
+    planned = ({"name": "resource/memory", "scope": "web", "outcome": "enforced", "effective": "memory limit 1", "reason": ""},)
+    assert as_found(planned, [{"name": "memory_limit", "outcome": "ignored", "effective": "", "reason": "x"}]) == planned
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -13,7 +13,7 @@ from __future__ import annotations
 from ..errors import Busy, NotFound, PodError, RocketError
 from ..record import Record, replace
 from .collect import remove_pod
-from .names import RUNNING, Named, Names
+from .names import RUNNING, STOPPED, Named, Names
 from .pod_directory import PodDirectory
 from .pod_plan import STATES, Observed, observe, plan_pod
 from .pods import Pods, PodStatus
@@ -123,6 +123,9 @@ class _Application:
         if "stop" in actions:
             old = self.observed.pod.uuid if self.observed.pod else ""
             self.means.starter.stop(self.name, old, _timeout(self.observed.current))
+        elif wanted == STOPPED and self.named.pod:
+            # It does not run, but what starts it when the host boots may be there still.
+            self.means.starter.stop(self.name, self.named.pod, _timeout(self.observed.current))
         self.named = self.names.write(replace(self.named, wanted=wanted))
         if "start" in actions:
             self._start()

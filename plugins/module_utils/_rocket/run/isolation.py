@@ -173,7 +173,8 @@ def as_found(planned: Iterable[dict[str, str]], found: Iterable[dict[str, str]])
 
     An isolator is no better than the worst of its limits: ignored when all of them are, modified when any is.
     """
-    limits = {(limit["scope"], limit["name"]): limit for limit in found}
+    # Of the status that a launcher of an earlier runtime wrote: it knew no scope.
+    limits = {(limit["scope"], limit["name"]): limit for limit in found if "scope" in limit}
     outcomes = []
     for isolator in planned:
         places = [limits.get((isolator["scope"], name)) for name in _LIMITS.get(isolator["name"], ())]
