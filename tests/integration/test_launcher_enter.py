@@ -138,7 +138,7 @@ def test_what_entered_ends_with_the_pod(running):
 
     thread = threading.Thread(target=enter)
     thread.start()
-    until(lambda: (pod.directory / "apps/app/upper/in").exists())
+    until((pod.directory / "apps/app/upper/in").exists)
     os.kill(main, 3)
     assert pod.wait() == 137
     thread.join(20)

@@ -320,3 +320,9 @@ def test_without_a_request_the_limit_is_the_request(make_store):
 def test_a_damaged_launch_record_is_refused(data):
     with pytest.raises(PodError, match="prepare the pod again"):
         decode(data, "launch")
+
+
+@pytest.mark.spec("I2")
+def test_processes_are_bounded_unless_somebody_says_how(make_store):
+    assert record(generation(make_store()))["apps"][0]["limits"]["pids"] == 2048
+    assert record(generation(make_store(), {"isolators": {"pids": 5000}}))["apps"][0]["limits"]["pids"] == 5000

@@ -29,6 +29,7 @@ GUARDS = (
 )
 NO_LIMITS: dict[str, int | None] = dict.fromkeys(("memory_limit", "memory_request", "cpu_limit", "cpu_request", "cpu_shares", "pids"), None)
 _BOUNDED = (("memory_limit", "bytes"), ("cpu_limit", "millicores"), ("pids", "processes"))
+DEFAULT_PIDS = 2048
 _NOT_OFFERED = "this version does not offer it"
 
 
@@ -62,7 +63,8 @@ class Isolation:
         """Return the members of the launch record that the isolators of app `name` decide.
 
         Without an isolator: the 14 default capabilities, and no_new_privileges on, which counts as modified (the text's
-        default is off). An isolator's own value stands, also false.
+        default is off). An isolator's own value stands, also false. At most DEFAULT_PIDS processes, so that one app that
+        forks without end does not take the host (L39).
 
         Raises:
             IsolatorError: one is refused; see `_ignore`.
@@ -82,6 +84,9 @@ class Isolation:
             elif isolator.name == OOM:
                 score = int(isolator.parsed)
                 self._note(name, isolator.name, ENFORCED, str(score))
+        if limits["pids"] is None and self._pod["pids"] is None:
+            limits["pids"] = DEFAULT_PIDS
+            self._note(name, PIDS, MODIFIED, _shown({"pids": DEFAULT_PIDS}), f"{DEFAULT_PIDS} unless an isolator of app or pod says otherwise")
         if no_new is None:
             self._note(name, NO_NEW_PRIVILEGES, MODIFIED, "true", "on unless an isolator says false")
         return {
