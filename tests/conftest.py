@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,17 @@ def collections(tmp_path_factory) -> str:
     (place / "ansible_collections" / "appc").mkdir(parents=True)
     (place / "ansible_collections" / "appc" / "rocket").symlink_to(TOP, target_is_directory=True)
     return str(place)
+
+
+@pytest.fixture(autouse=True)
+def signals_stay_as_they_were():
+    """A test that leaves signals blocked or handled makes another one fail much later, where nobody looks for the cause."""
+    watched = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
+    blocked, actions = signal.pthread_sigmask(signal.SIG_BLOCK, ()), [signal.getsignal(number) for number in watched]
+    yield
+    after = signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    assert after == blocked, f"the test left other signals blocked: {sorted(after ^ blocked)}"
+    changed = [number.name for number, action in zip(watched, actions) if signal.getsignal(number) != action]
+    for number, action in zip(watched, actions):
+        signal.signal(number, action)
+    assert not changed, f"the test left other actions for {' '.join(changed)}"

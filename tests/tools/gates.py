@@ -163,8 +163,6 @@ def main(arguments: list[str]) -> int:
     if options.list:
         print("\n".join(f"{step.name:20}{step.group:14}{step.skip}" for step in chosen))
         return 0
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
     for name in ("logs", "reports", "tmp"):
         (steps.BUILD / name).mkdir(parents=True, exist_ok=True)
     steps.prepare()
@@ -179,4 +177,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(sys.argv[1:]))

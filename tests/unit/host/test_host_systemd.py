@@ -230,3 +230,22 @@ def test_why_a_pod_did_not_start_is_what_it_told_systemd(starter):
     made = starter(start=(1, "", "Job failed"), show=(0, "\n", ""), no_pager=(0, "rocket: all is well\n", ""))
     with pytest.raises(PodError, match="shop: did not start: Job failed; see"):
         made.start("shop", UUID)
+
+
+def test_a_unit_that_somebody_changed_or_disabled_is_drift(starter):
+    """Without a restart of the pod: it is the next boot that would miss it."""
+    made = starter()
+    assert made.drift("shop", running=True) == "its unit differs"
+    made.settle("shop", running=True)
+    assert made.drift("shop", running=True) == "" and "systemctl start" not in " ".join(made._program.calls)
+    with open(f"{made.units}/rocket-shop.service", "a") as unit:
+        unit.write("User=nobody\n")
+    assert made.drift("shop", running=True) == "its unit differs"
+    made.settle("shop", running=True)
+    made.disable("shop")
+    assert made.drift("shop", running=True) == "its unit is not started at boot"
+    made.settle("shop", running=True)
+    assert made.drift("shop", running=True) == ""
+    assert made.drift("shop", running=False) == "its unit is started at boot"
+    made.settle("shop", running=False)
+    assert made.drift("shop", running=False) == "" and os.listdir(f"{made.units}/multi-user.target.wants") == []

@@ -78,6 +78,12 @@ class FakeStarter(Starter):
         if uuid in self.live:
             self.live.pop(uuid).unlock()
 
+    def drift(self, name, running):
+        return ""
+
+    def settle(self, name, running):
+        self.calls.append(("settle", running))
+
     def forget(self, name):
         self.calls.append(("forget", name))
 

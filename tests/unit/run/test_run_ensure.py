@@ -9,6 +9,7 @@ import os
 import pytest
 
 from _rocket.errors import Busy, NotFound, PodError, TrustError, UsageError
+from _rocket.record import replace
 from _rocket.run.collect import Grace, collect, plan_gc
 from _rocket.run.declaration import Declaration
 from _rocket.run.ensure import Means, apply, observe, plan_pod
@@ -219,6 +220,26 @@ def test_a_pod_that_ended_by_itself_and_is_to_be_stopped_is_written_down(host):
     assert [step.action for step in plan.steps] == ["record"] and host.named.wanted == "stopped"
     assert host.starter.calls == [("stop", host.named.pod)], "its unit would start it when the host boots"
     assert not host.plan(None, "stopped").changed
+
+
+@pytest.mark.parametrize(("state", "running"), [("running", True), ("stopped", False)])
+def test_what_starts_the_pod_at_boot_is_put_right_and_the_pod_goes_on(host, state, running):
+    host.ensure()
+    if not running:
+        host.ensure(None, "stopped")
+    observed = replace(observe(host.paths, "shop"), kept="its unit differs")
+    plan = plan_pod(None, observed, state)
+    assert [(step.action, step.reason) for step in plan.steps] == [("settle", "its unit differs")] and plan.drift == ("its unit differs",)
+    host.starter.calls.clear()
+    apply(plan, observed, host.means)
+    assert ("settle", running) in host.starter.calls and "start" not in dict(host.starter.calls)
+
+
+def test_a_pod_that_is_started_anyway_needs_nothing_put_right(host):
+    host.ensure()
+    host.starter.crash()
+    observed = replace(observe(host.paths, "shop"), kept="its unit differs")
+    assert [step.action for step in plan_pod(None, observed, "running").steps] == ["start"]
 
 
 def test_absent_removes_all_traces_of_it_and_no_other(host):
