@@ -169,6 +169,7 @@ from ..module_utils._ansible.host import host_options, insecure_options
 from ..module_utils._ansible.outcome import finish, guarded
 from ..module_utils._ansible.pods import means_for
 from ..module_utils._rocket.errors import UsageError
+from ..module_utils._rocket.record import replace
 from ..module_utils._rocket.run.declaration import Declaration
 from ..module_utils._rocket.run.ensure import apply, observe, plan_pod
 from ..module_utils._rocket.run.pods import PodStatus
@@ -204,6 +205,8 @@ def work(module: AnsibleModule) -> t.NoReturn:
     means = means_for(parameters)
     declaration = declared(parameters) if parameters["state"] != "absent" else None
     observed = observe(means.store.paths, parameters["name"], declaration, means.store.resolve)
+    if observed.named is not None:
+        observed = replace(observed, kept=means.starter.drift(observed.name, parameters["state"] == "running"))
     plan = plan_pod(declaration, observed, parameters["state"])
     if module.check_mode or not plan.changed:
         finish(module, plan, **described(observed.pod))

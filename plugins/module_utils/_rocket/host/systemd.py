@@ -203,6 +203,21 @@ class SystemdStarter(Starter):
             os.unlink(link)
             fsync_directory(os.path.dirname(link))
 
+    def drift(self, name: str, running: bool) -> str:
+        """See `Starter.drift`: the text of the unit, and whether it is started at boot."""
+        enabled = os.path.lexists(self._wanted_link(name))
+        if running and not self.is_current(name):
+            return "its unit differs"
+        return "" if enabled == running else "its unit is not started at boot" if running else "its unit is started at boot"
+
+    def settle(self, name: str, running: bool) -> None:
+        """See `Starter.settle`; a unit that is written anew counts from the next start on."""
+        if running:
+            self.write(name)
+            self.enable(name)
+        else:
+            self.disable(name)
+
     def is_active(self, name: str) -> bool:
         """Return whether systemd has the unit running, starting or stopping."""
         outcome = self._program(["systemctl", "show", "--property=ActiveState", "--value", "--", unit_name(name)])

@@ -127,6 +127,8 @@ class _Application:
             # It does not run, but what starts it when the host boots may be there still.
             self.means.starter.stop(self.name, self.named.pod, _timeout(self.observed.current))
         self.named = self.names.write(replace(self.named, wanted=wanted))
+        if "settle" in actions:
+            self.means.starter.settle(self.name, wanted == RUNNING)
         if "start" in actions:
             self._start()
 

@@ -49,6 +49,7 @@ class Observed(Record):
         staged_ready: whether the staged generation's pod is really prepared.
         pods: UUIDs of all pods made for the name.
         generation: what the declaration stands for; None without a declaration, or while an image is missing.
+        kept: how what the host keeps to start the pod differs from what it should be; empty for not at all.
         missing: references of the declaration to images that are not in the store.
     """
 
@@ -61,6 +62,7 @@ class Observed(Record):
     pods: tuple[str, ...] = ()
     generation: Generation | None = None
     missing: tuple[str, ...] = ()
+    kept: str = ""
 
     @property
     def running(self) -> bool:
@@ -142,8 +144,8 @@ def plan_pod(declaration: Declaration | None, observed: Observed, state: str) ->
     """Return the steps that bring the pod into `state`, one of STATES; pure.
 
     The steps are `fetch` (an image that is not in the store: the plan cannot be applied until it is), `prepare`, `record`
-    (only what is written down of the pod changes), `stop`, `start`, `remove`, in an order that keeps the old pod running
-    until the new one is prepared.
+    (only what is written down of the pod changes), `settle` (only what starts the pod at boot changes), `stop`, `start`,
+    `remove`, in an order that keeps the old pod running until the new one is prepared.
 
     Raises:
         UsageError: `state` is none of STATES, or needs a declaration that is not given.
@@ -166,6 +168,9 @@ def plan_pod(declaration: Declaration | None, observed: Observed, state: str) ->
             steps.append(Step("start", observed.name, reason))
         if observed.current is not None and not observed.running:
             drift.append(_drift(observed))
+    if observed.kept and state != "prepared" and not {"start", "stop"} & {step.action for step in steps}:
+        steps.append(Step("settle", observed.name, observed.kept))
+        drift.append(observed.kept)
     wanted = observed.wanted if state == "prepared" else RUNNING if state == "running" else STOPPED
     if not steps and wanted != observed.wanted:
         steps.append(Step("record", observed.name, f"is to be {wanted}"))

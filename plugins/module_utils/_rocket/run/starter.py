@@ -58,6 +58,19 @@ class Starter(ABC):
     def forget(self, name: str) -> None:
         """Remove what this starter keeps on the host for the pod, such as its unit; nothing there is no error."""
 
+    @abstractmethod
+    def drift(self, name: str, running: bool) -> str:
+        """Return how what this starter keeps on the host for the pod differs from what it should be, empty where it does not.
+
+        Args:
+            name: the pod's name.
+            running: whether the pod is to run.
+        """
+
+    @abstractmethod
+    def settle(self, name: str, running: bool) -> None:
+        """Make what `drift` told of as it should be; the pod itself goes on as it is."""
+
 
 class DetachedStarter(Starter):
     """Runs the installed runtime detached: no terminal, no environment, no descriptor of the caller's.
@@ -121,6 +134,13 @@ class DetachedStarter(Starter):
 
     def forget(self, name: str) -> None:
         """See `Starter.forget`: a detached pod leaves nothing."""
+
+    def drift(self, name: str, running: bool) -> str:
+        """See `Starter.drift`: nothing is kept."""
+        return ""
+
+    def settle(self, name: str, running: bool) -> None:
+        """See `Starter.settle`: nothing is kept."""
 
 
 def _detach(program: list[str], uuid: str, ready: int, tells: int) -> NoReturn:
