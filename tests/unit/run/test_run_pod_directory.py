@@ -25,6 +25,8 @@ def other(paths):
         pid = os.fork()
         if pid == 0:
             try:
+                for number in (signal.SIGTERM, signal.SIGQUIT):  # a shell ignores SIGQUIT in what it starts in the background
+                    signal.signal(number, signal.SIG_DFL)
                 for number in ignore:
                     signal.signal(number, signal.SIG_IGN)
                 pod = PodDirectory(paths, uuid).lock()
