@@ -55,8 +55,8 @@ def test_the_word_comes_from_this_process_and_no_other_is_made(systemd, monkeypa
 
 
 def test_a_failure_is_a_status_and_never_readiness(systemd):
-    supervisor(launch.systemd_socket())._announce("app web: READY=1")
-    assert heard(systemd)[0] == b"STATUS=app web: READY=1"
+    supervisor(launch.systemd_socket())._announce("app web: ok\\nREADY=1")
+    assert heard(systemd)[0] == b"STATUS=app web: ok\\nREADY=1"
 
 
 def test_an_abstract_socket(monkeypatch):
@@ -96,6 +96,7 @@ def test_a_systemd_that_went_away_ends_the_start_and_hides_no_failure(systemd):
 def test_a_pod_that_ended_before_it_ran_says_so(tmp_path):
     """An app that fails while another is still built: whoever waits heard nothing but the end of the pipe."""
     reader, writer = os.pipe()
+    os.set_blocking(reader, False)
     life = SimpleNamespace(
         start=lambda: None, over=True, kill=lambda: None, ended=None, failure=None, result=2, reason="app a ended with 2"
     )
@@ -104,5 +105,5 @@ def test_a_pod_that_ended_before_it_ran_says_so(tmp_path):
         str(tmp_path), supervise.SuperviseOptions(ready_fd=writer), -1, life, stage1, SimpleNamespace(end=lambda: None)
     )
     assert made.run() == 2
-    with os.fdopen(reader) as source:
-        assert source.read() == "app a ended with 2\n"
+    assert os.read(reader, 100) == b"app a ended with 2\n"
+    os.close(reader)
