@@ -86,7 +86,8 @@ class Isolation:
                 self._note(name, isolator.name, ENFORCED, str(score))
         if limits["pids"] is None and self._pod["pids"] is None:
             limits["pids"] = DEFAULT_PIDS
-            self._note(name, PIDS, MODIFIED, _shown({"pids": DEFAULT_PIDS}), f"{DEFAULT_PIDS} unless an isolator of app or pod says otherwise")
+            reason = f"{DEFAULT_PIDS} unless an isolator of app or pod says otherwise"
+            self._note(name, PIDS, MODIFIED, _shown({"pids": DEFAULT_PIDS}), reason)
         if no_new is None:
             self._note(name, NO_NEW_PRIVILEGES, MODIFIED, "true", "on unless an isolator says false")
         return {
