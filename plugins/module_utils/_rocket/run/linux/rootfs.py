@@ -52,12 +52,32 @@ def mount_overlay(kernel: Kernel, directory: str, tree: str) -> int:
     return kernel.openat2(c.AT_FDCWD, f"{directory}/root", flags, 0)
 
 
-def pivot(kernel: Kernel, root: int) -> None:
-    """Make `root`, a descriptor of a mount, the root of this mount namespace, and detach everything else."""
+def own_namespace() -> int:
+    """Return a descriptor of this process's mount namespace, for pivot(); to be opened while the host's /proc is there."""
+    return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def pivot(kernel: Kernel, root: int, namespace: int) -> None:
+    """Make `root`, a descriptor of a mount, the root of this mount namespace, and detach everything else.
+
+    Raises:
+        LaunchError: this process is in a chroot. There the pivot moves what the process sees and leaves the namespace its
+            root: whoever joins it later (event handlers, enter), or breaks out of the chroot, would be on the host.
+    """
     kernel.fchdir(root, "new root")
     kernel.pivot_root(".", ".")
     kernel.detach(".")
     kernel.chdir("/")
+    seen = os.stat("/")
+    kernel.setns(namespace, c.CLONE_NEWNS, "mount namespace")
+    os.close(namespace)
+    if not os.path.samestat(seen, os.stat("/")):
+        raise LaunchError(
+            "rocket runs in a chroot, where an app would not be confined to its root",
+            where="/",
+            hint="run it on the host itself, or in a container that has a root of its own (pivot_root)",
+            code="chroot",
+        )
 
 
 def own_directory(kernel: Kernel, name: str) -> None:
@@ -171,7 +191,7 @@ def build_root(
     kernel.umask(0)
     sources = [volumes.open_source(kernel, mount, pod_directory) for mount in app["mounts"]]
     root = mount_overlay(kernel, directory, app["tree"])
-    pivot(kernel, root)
+    pivot(kernel, root, own_namespace())
     os.close(root)
     root = kernel.openat2(c.AT_FDCWD, "/", os.O_PATH | os.O_DIRECTORY, 0)
     who = identity.resolve(kernel, root, app)

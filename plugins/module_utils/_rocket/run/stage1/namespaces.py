@@ -91,9 +91,10 @@ class Namespaces(Stage1):
         kernel.new_session_keyring()
         # Nothing of the host stays in reach of /proc/1/{root,cwd,fd}: an empty root of its own, no descriptors.
         kernel.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
+        namespace = rootfs.own_namespace()
         kernel.mount("tmpfs", "/proc", "tmpfs", c.MS_RDONLY | c.MS_NOSUID | c.MS_NODEV | c.MS_NOEXEC, "size=4k,mode=755")
         root = kernel.openat2(c.AT_FDCWD, "/proc", os.O_PATH | os.O_DIRECTORY, 0)
-        rootfs.pivot(kernel, root)
+        rootfs.pivot(kernel, root, namespace)
         for fd in (0, 1, 2):
             os.close(fd)
         kernel.close_on_exec(confine.STATUS_FD)
