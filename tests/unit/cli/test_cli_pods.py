@@ -119,3 +119,10 @@ def test_image_alone_shows_its_help(rocket):
     for name in ("list", "cat-manifest", "build", "rm"):
         text = rocket("image", name, "--help")[1]
         assert text.startswith(f"Usage: rocket image {name}") and max(map(len, text.splitlines())) <= 80
+
+
+def test_a_pod_that_ended_without_a_word_is_not_left_unexplained():
+    exited = PodStatus(UUID, "shop", "exited", apps=(), network="none")
+    assert "ended=without a word: its supervisor was killed" in status.text(exited)
+    assert "ended=" not in status.text(pod())
+    assert "without a word" not in status.text(PodStatus(UUID, "shop", "exited", apps=(), network="none", ended='{"reason": "stopped"}'))

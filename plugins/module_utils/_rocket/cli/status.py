@@ -78,6 +78,8 @@ def text(pod: PodStatus) -> str:
         pairs.append(("damaged", pod.damaged))
     if pod.ended:
         pairs.append(("ended", _reason(pod.ended)))
+    elif pod.state == "exited":
+        pairs.append(("ended", "without a word: its supervisor was killed, or the host went down"))
     return "".join(f"{name}={printable(value, 1000).strip()}\n" for name, value in pairs if value)
 
 
