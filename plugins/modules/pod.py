@@ -44,7 +44,8 @@ options:
       - C(name) is the name of the app.
       - C(image) is a name with version and labels, or an image ID, of an image in the store.
       - C(exec), C(environment), C(user), C(group), C(working_directory) take the place of what the image says.
-      - C(environment) is a dictionary whose variables are set over the image's.
+      - C(environment) is a dictionary whose variables are set over the image's. The diff names a variable that changes and hides its
+        values, which may be secret. They are kept on the host, in files that only root can read.
       - C(mounts) is a list of dictionaries with C(volume), C(path) and C(read_only).
       - C(isolators) is a short form with C(memory), C(cpu) and C(pids), or the specification's list.
       - C(read_only_root) makes the root file system of the app read-only.
