@@ -107,6 +107,10 @@ def _carry_cli() -> None:
     )
 
 
+def _carry_cli_images() -> None:
+    from ..cli.images import build, cat_manifest, list, rm
+
+
 def _carry_fetch() -> None:
     from ..fetch import addresses, discovery, fetcher, options, reference, stored, verification
 
