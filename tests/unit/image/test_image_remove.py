@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Removing trees and applying the path whitelist: deep, hostile, mounted, immutable; a canary outside stays as it is."""
+"""Removing trees: deep, hostile, mounted, immutable; a canary outside stays as it is."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pytest
 from image_archives import canary, snapshot
 
 from _rocket.errors import StoreError
-from _rocket.image import remove, whitelist
+from _rocket.image import remove
 from _rocket.image.remove import remove_tree
 from _rocket.image.resolve import enter, kernel_openat2
-from _rocket.image.whitelist import apply_path_whitelist
 
 
 @pytest.fixture(params=["openat2", "walk"])
@@ -22,7 +21,6 @@ def each_kernel(request, monkeypatch):
     """With and without openat2."""
     if request.param == "walk":
         monkeypatch.setattr(remove, "kernel_openat2", lambda: None)
-        monkeypatch.setattr(whitelist, "kernel_openat2", lambda: None)
 
 
 def deep(top, levels):
@@ -156,64 +154,3 @@ def test_a_directory_that_moves_away_is_noticed(tmp_path, monkeypatch):
         remove_tree(str(tmp_path / "tree"))
     monkeypatch.undo()
     assert {path for path in snapshot(outside) if b"moved" not in path} == before
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """A small root file system beside a canary."""
-    outside = canary(tmp_path)
-    top = tmp_path / "rootfs"
-    for name in ("usr/lib/deep/er", "etc", "empty", "var/log"):
-        (top / name).mkdir(parents=True)
-    for name in ("usr/lib/a", "usr/lib/b", "usr/lib/deep/x", "etc/passwd", "var/log/x", "top"):
-        (top / name).write_text(name)
-    os.symlink("usr/lib", top / "lib")
-    os.symlink(outside, top / "out")
-    os.utime(top / "usr/lib", (5, 6))
-    return top
-
-
-def remaining(top):
-    found = set()
-    for path, directories, files in os.walk(top):
-        found |= {os.path.relpath(os.path.join(path, name), top) for name in [*directories, *files]}
-    return found
-
-
-@pytest.mark.spec("D5")
-@pytest.mark.parametrize(
-    ("listed", "kept"),
-    [
-        (["/usr/lib/a"], {"usr", "usr/lib", "usr/lib/a"}),
-        (["/usr/lib/deep"], {"usr", "usr/lib", "usr/lib/deep"}),
-        (["/lib"], {"lib"}),
-        (["/lib/a"], set()),
-        (["/out/file"], set()),
-        (["/usr/lib/a/b", "/top"], {"usr", "usr/lib", "top"}),
-        (["/no/such"], set()),
-        (["/"], set()),
-    ],
-)
-def test_whitelist(each_kernel, tree, listed, kept):
-    outside = os.path.join(os.fsencode(tree.parent), b"outside")
-    before = snapshot(outside)
-    fd = os.open(tree, os.O_RDONLY)
-    try:
-        assert apply_path_whitelist(fd, listed) > 0
-    finally:
-        os.close(fd)
-    assert remaining(tree) == kept
-    assert snapshot(outside) == before
-    if "usr/lib" in kept:
-        assert os.lstat(tree / "usr/lib").st_mtime == 6
-
-
-@pytest.mark.spec("D5")
-def test_an_empty_whitelist_keeps_all(tree):
-    before = remaining(tree)
-    fd = os.open(tree, os.O_RDONLY)
-    try:
-        assert apply_path_whitelist(fd, ()) == 0
-    finally:
-        os.close(fd)
-    assert remaining(tree) == before

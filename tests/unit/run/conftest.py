@@ -46,6 +46,9 @@ class FakeStore:
 
     find_id = resolve
 
+    def made_of(self, image_id: str) -> tuple[ImageRecord, ...]:
+        return (self.resolve(image_id),)
+
     def tree(self, image_id: str) -> str:
         self.resolve(image_id)
         path = f"{self.paths.trees}/{image_id}/rootfs"

@@ -333,14 +333,19 @@ def test_a_crash_while_preparing_leaves_what_gc_understands(host, phase):
     observed = observe(host.paths, "shop", Declaration.from_json(WEB), host.store.resolve)
     pid = os.fork()
     if pid == 0:
-        if phase == "create":
-            PodDirectory.create(host.paths)
-        elif phase == "fill":
-            prepare_held(host.paths, host.store, observed.generation, standing=trust)
-        else:
-            prepare(host.paths, host.store, observed.generation, standing=trust)
-        os._exit(0)
-    os.waitpid(pid, 0)
+        status = 1
+        try:
+            if phase == "create":
+                PodDirectory.create(host.paths)
+            elif phase == "fill":
+                prepare_held(host.paths, host.store, observed.generation, standing=trust)
+            else:
+                prepare(host.paths, host.store, observed.generation, standing=trust)
+            status = 0
+        finally:
+            # Whatever happens: a second pytest must not go on from here.
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
     (pod,) = Pods(host.paths).list()
     assert pod.state == ("prepared" if phase == "prepared" else "aborted-prepare")
     assert host.ensure()[1].running

@@ -19,7 +19,7 @@ INSECURE = Verdict("insecure", (), 1000, ("image",))
 
 
 def archive(name="example.com/app", version="1.0", compression="gz", files=None, **members) -> bytes:
-    """Return an image archive; `files` maps names in the root file system to contents."""
+    """Return an image archive; `files` maps names to contents: bytes of a file, text that a link leads to, None for a directory."""
     labels = [{"name": "version", "value": version}] if version else []
     manifest = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, "labels": labels, **members}
     buffer = io.BytesIO()
@@ -28,6 +28,9 @@ def archive(name="example.com/app", version="1.0", compression="gz", files=None,
             entry = tarfile.TarInfo(path)
             if content is None:
                 entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(entry)
+            elif isinstance(content, str):
+                entry.type, entry.linkname = tarfile.SYMTYPE, content
                 tar.addfile(entry)
             else:
                 entry.size = len(content)

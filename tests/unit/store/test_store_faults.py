@@ -12,12 +12,14 @@ import pytest
 from store_archives import INSECURE, SIGNED, Imports, archive
 
 from _rocket.errors import NotFound, RocketError, StoreError
+from _rocket.image import compose
 from _rocket.store import collect, files, publish, render, staging
 from _rocket.store import store as store_module
 from _rocket.store.store import Store
+from _rocket.store.verify import verify_tree
 
 # The calls of the operating system that change something, and our own two that go through ctypes.
-_CALLS = ("open", "write", "fsync", "rename", "mkdir", "unlink", "rmdir", "chmod")
+_CALLS = ("open", "write", "fsync", "rename", "mkdir", "unlink", "rmdir", "chmod", "link")
 
 
 class Fault:
@@ -36,7 +38,7 @@ class Fault:
                 real = getattr(os, name)
                 return fault.around(real) if name in _CALLS else real
 
-        for module in (files, publish, render, staging, store_module, collect):
+        for module in (files, publish, render, staging, store_module, collect, compose):
             module.os = Calls()
             if hasattr(module, "exchange"):
                 module.exchange = fault.around(module.exchange)
@@ -95,7 +97,8 @@ def _assert_whole(paths) -> None:
     for record in store.images():
         store.verify(record.id)
     for name in os.listdir(paths.trees) if os.path.isdir(paths.trees) else []:
-        assert os.path.exists(f"{paths.trees}/{name}/rootfs/hello") and os.path.exists(f"{paths.trees}/{name}/record.json")
+        assert os.path.exists(f"{paths.trees}/{name}/rootfs/hello")
+        verify_tree(store, name)
 
 
 def _points(paths, work, what, prepare):
@@ -110,6 +113,8 @@ def _points(paths, work, what, prepare):
 
 
 DATA = archive()
+BASE = archive(name="example.com/base")
+UPPER = archive(dependencies=[{"imageName": "example.com/base"}], files={"rootfs/bin": None, "rootfs/hello": b"x"})
 
 
 def _add(store: Store) -> None:
@@ -124,6 +129,10 @@ def _tree(store: Store) -> None:
     store.tree(store.images()[0].id)
 
 
+def _compose(store: Store) -> None:
+    store.tree(store.resolve("example.com/app").id)
+
+
 def _remove(store: Store) -> None:
     store.remove(store.images()[0].id)
 
@@ -132,7 +141,7 @@ def _gc(store: Store) -> None:
     collect.collect(collect.plan_gc(store, (), 0))
 
 
-WORKS = {"add": _add, "replace": _replace, "tree": _tree, "remove": _remove, "gc": _gc}
+WORKS = {"add": _add, "replace": _replace, "tree": _tree, "compose": _compose, "remove": _remove, "gc": _gc}
 
 
 def _prepare(paths, name):
@@ -142,8 +151,12 @@ def _prepare(paths, name):
         store = Store(paths)
         for image_id in store.ids():
             store.remove(image_id)
+        collect.collect(collect.plan_gc(store, (), 0))
         if name == "replace":
             Imports(store)(DATA, INSECURE, signature=None)
+        elif name == "compose":
+            for data in (BASE, UPPER):
+                Imports(store)(data)
         elif name != "add":
             record = Imports(store)(DATA)
             if name != "tree":
@@ -193,7 +206,7 @@ def test_a_full_disk_anywhere_keeps_the_old_state_and_gives_space_back(paths, le
 def test_a_tree_on_a_full_disk_leaves_nothing_and_says_where(store, imports, monkeypatch, paths, leftovers):
     record = imports()
 
-    def full(*_values):
+    def full(*_values, **_named):
         raise StoreError("the image cannot be unpacked (No space left on device)", hint="look at the file system of the store")
 
     monkeypatch.setattr("_rocket.image.extract.extract", full)

@@ -242,13 +242,6 @@ def test_looking_into_a_store_that_is_not_there_makes_nothing(store, paths):
     assert not os.path.exists(paths.data)
 
 
-def test_an_image_with_dependencies_is_stored_but_not_rendered(store, imports, paths):
-    record = imports(dependencies=[{"imageName": "example.com/base"}])
-    with pytest.raises(StoreError, match=r"example\.com/base") as caught:
-        store.tree(record.id)
-    assert caught.value.code == "dependencies" and os.listdir(paths.trees) == []
-
-
 def test_a_tree_is_rendered_once(store, imports, paths, leftovers):
     record = imports()
     rootfs = store.tree(record.id)

@@ -125,15 +125,19 @@ def _carry_host() -> None:
 
 def _carry_image() -> None:
     from ..image import (
+        attributes,
         build,
         check,
+        compose,
         compress,
         compression,
         extract,
         fields,
         header,
+        layers,
         layout,
         limits,
+        listing,
         pax,
         remove,
         resolve,
@@ -141,7 +145,6 @@ def _carry_image() -> None:
         stream,
         tar,
         unpack,
-        whitelist,
         xattrs,
     )
 
@@ -203,7 +206,21 @@ def _carry_spec() -> None:
 
 
 def _carry_store() -> None:
-    from ..store import collect, files, locks, publish, record, render, staging, store, verdict
+    from ..store import (
+        catalogue,
+        collect,
+        dependencies,
+        files,
+        locks,
+        publish,
+        record,
+        render,
+        staging,
+        store,
+        trees,
+        verdict,
+        verify,
+    )
 
 
 def _carry_trust() -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .limits import Limits
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK = 1 << 20
 _CLASSES: dict[str, type[RocketError]] = {"ArchiveError": ArchiveError, "StoreError": StoreError, "HostError": HostError}
 
 
@@ -54,8 +55,24 @@ class Extraction(Record):
     owners: bool = True
 
 
+class _Wanted(Record):
+    """What the child is asked for; the arguments of `extract`."""
+
+    expected_id: str
+    capabilities: bool
+    openat2: bool
+    listing: bool
+
+
 def extract(
-    fd: int, directory: str, limits: Limits = DEFAULT, *, expected_id: str = "", capabilities: bool = False, openat2: bool = True
+    fd: int,
+    directory: str,
+    limits: Limits = DEFAULT,
+    *,
+    expected_id: str = "",
+    capabilities: bool = False,
+    openat2: bool = True,
+    listing: bool = False,
 ) -> Extraction:
     """Unpack the image archive `fd` to ``directory/rootfs``.
 
@@ -66,6 +83,7 @@ def extract(
         expected_id: the image ID that it has to be; empty leaves the comparison to the caller.
         capabilities: whether ``security.capability`` is kept: programs may then be privileged.
         openat2: False walks part by part although the kernel could do better.
+        listing: whether the tree is listed in ``directory/listing`` (listing.py).
 
     Raises:
         ArchiveError: damaged, hostile, no image, over a limit (code ``archive-limit``), another image than expected
@@ -73,8 +91,9 @@ def extract(
         StoreError: the host cannot hold it; the directory is not empty.
     """
     root = _empty_directory(directory)
+    wanted = _Wanted(expected_id, capabilities, openat2, listing)
     try:
-        report = sandbox.run(lambda: _unpack(fd, root, limits, expected_id, capabilities, openat2), (fd, root), limits)
+        report = sandbox.run(lambda: _unpack(fd, root, limits, wanted), (fd, root), limits)
     finally:
         os.close(root)
     if "error" in report:
@@ -94,10 +113,10 @@ def _empty_directory(path: str) -> int:
     return fd
 
 
-def _unpack(fd: int, directory: int, limits: Limits, expected_id: str, capabilities: bool, openat2: bool) -> dict[str, Any]:
+def _unpack(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> dict[str, Any]:
     """Run in the child: return the report, or the error in it."""
     try:
-        return _unpack_rootfs(fd, directory, limits, expected_id, capabilities, openat2)
+        return _unpack_rootfs(fd, directory, limits, wanted)
     except RocketError as error:
         return {"error": {"class": type(error).__name__, **error.to_json()}}
     except MemoryError:
@@ -107,7 +126,7 @@ def _unpack(fd: int, directory: int, limits: Limits, expected_id: str, capabilit
         return {"error": {"class": "StoreError", **StoreError(what, hint="look at the file system of the store").to_json()}}
 
 
-def _unpack_rootfs(fd: int, directory: int, limits: Limits, expected_id: str, capabilities: bool, openat2: bool) -> dict[str, Any]:
+def _unpack_rootfs(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> dict[str, Any]:
     owners = os.geteuid() == 0
     source = file_stream(fd, limits.bytes)
     plain = sniff(os.pread(fd, SNIFF, 0)) == "none"
@@ -117,18 +136,20 @@ def _unpack_rootfs(fd: int, directory: int, limits: Limits, expected_id: str, ca
     digest = Digest()
     reader = Reader(digest.watch(stream if plain else ahead(stream)), limits)
     layout = Layout(limits)
-    tree = Tree(rootfs, limits, owners, capabilities, openat2)
+    tree = Tree(rootfs, limits, owners, wanted.capabilities, wanted.openat2, wanted.listing)
     for entry in reader.entries():
         parts = layout.place(entry)
         if parts[:1] == ROOTFS:
             tree.place(parts[1:], entry, reader.data(entry))
     layout.finish()
     image_id = digest.image_id()
-    if expected_id and image_id != expected_id:
-        error = refused(f"this is image {image_id} and not {expected_id} (A9)")
+    if wanted.expected_id and image_id != wanted.expected_id:
+        error = refused(f"this is image {image_id} and not {wanted.expected_id} (A9)")
         error.code = "digest-mismatch"
         raise error
     tree.finish()
+    if wanted.listing:
+        _write_listing(tree, directory)
     return {
         "image_id": image_id,
         "files": tree.files,
@@ -137,3 +158,10 @@ def _unpack_rootfs(fd: int, directory: int, limits: Limits, expected_id: str, ca
         "dropped_xattrs": tree.dropped_xattrs,
         "owners": owners,
     }
+
+
+def _write_listing(tree: Tree, directory: int) -> None:
+    fd = os.open(b"listing", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    with open(fd, "wb", buffering=_BLOCK) as file:
+        for line in tree.listing():
+            file.write(line + b"\n")

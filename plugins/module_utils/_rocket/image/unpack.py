@@ -12,19 +12,21 @@ Not handled here: which names an archive may contain (layout.py), the process ar
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 
 from ..errors import RocketError, StoreError
+from .attributes import dress
+from .listing import take
 from .pax import refused
 from .resolve import Resolver, kernel_openat2
 from .stream import over_limit
 from .tar import Entry, shown, split_name
-from .xattrs import travels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .limits import Limits
 
@@ -39,6 +41,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOOK_EVERY = 64 << 20
 _LOOK_EVERY_FILES = 4096
 _NAMED = 100
+# A directory that things lie in and no entry names: the same on every host.
+_IMPLIED = Entry(name=b"implied directory", kind="directory", mode=0o755)
 
 
 class Tree:
@@ -50,9 +54,10 @@ class Tree:
         owners: whether owners are set, which takes privileges; without, setuid and setgid bits are dropped.
         capabilities: whether ``security.capability`` is kept.
         openat2: False walks part by part although the kernel could do better.
+        listed: whether contents are hashed on the way, for `listing`.
     """
 
-    def __init__(self, root: int, limits: Limits, owners: bool, capabilities: bool, openat2: bool = True) -> None:
+    def __init__(self, root: int, limits: Limits, owners: bool, capabilities: bool, openat2: bool = True, listed: bool = False) -> None:
         self._root = root
         self._limits = limits
         self._owners = owners
@@ -60,6 +65,7 @@ class Tree:
         self._resolver = Resolver(root, kernel_openat2() if openat2 else None)
         self._parent: tuple[tuple[bytes, ...], int] | None = None
         self._directories: dict[tuple[int, int], tuple[tuple[bytes, ...], Entry]] = {}
+        self._contents: dict[int, bytes] | None = {} if listed else None
         self._stale = False
         self._written = 0
         self.files = 0
@@ -90,7 +96,18 @@ class Tree:
             try:
                 self._finish_directory(key, parts, entry)
             except OSError as error:
-                raise _explained(error, shown(entry.name)) from error
+                raise _explained(error, shown(b"/".join(parts))) from error
+
+    def listing(self) -> Iterator[bytes]:
+        """Yield the lines of the finished tree (listing.py), contents as they were written.
+
+        Raises:
+            ArchiveError: links of the archive made it deeper than the limit, or a path too long.
+            OSError: it cannot be read.
+        """
+        contents = self._contents or {}
+        implied = {key for key, (_parts, entry) in self._directories.items() if entry is _IMPLIED}
+        return take(self._root, lambda _fd, _name, info: contents[info.st_ino].hex().encode("ascii"), self._limits, implied)
 
     def _place(self, parts: tuple[bytes, ...], entry: Entry, content: Iterable[memoryview]) -> None:
         if entry.kind in ("char", "block"):
@@ -141,7 +158,7 @@ class Tree:
                 os.close(fd)
             fd = made
             path = parts[: at + 1]
-            self._remember(path, Entry(name=b"/".join(path), kind="directory", mode=0o755), os.fstat(fd))
+            self._remember(path, _IMPLIED, os.fstat(fd))
         return fd
 
     def _forget_parent(self) -> None:
@@ -165,8 +182,16 @@ class Tree:
     def _make_file(self, parent: int, name: bytes, entry: Entry, content: Iterable[memoryview]) -> None:
         fd = self._create(parent, name)
         try:
-            for piece in content:
-                self._write(fd, piece)
+            if self._contents is None:
+                for piece in content:
+                    self._write(fd, piece)
+            else:
+                found = hashlib.sha256()
+                for piece in content:
+                    self._write(fd, piece)
+                    found.update(piece)
+                # A number that was an unlinked file's before is the newest one's.
+                self._contents[os.fstat(fd).st_ino] = found.digest()
             self._dress(fd, entry)
         finally:
             os.close(fd)
@@ -228,19 +253,7 @@ class Tree:
             self._stale = True
 
     def _dress(self, fd: int, entry: Entry) -> None:
-        mode = entry.mode
-        if self._owners:
-            os.fchown(fd, entry.uid, entry.gid)
-        else:
-            mode &= ~(stat.S_ISUID | stat.S_ISGID)
-        # After chown, which clears setuid; before the attributes, since chown clears capabilities too.
-        os.fchmod(fd, mode)
-        for name, value in entry.xattrs:
-            if travels(name, self._capabilities):
-                os.setxattr(fd, name, value)
-            else:
-                self.dropped_xattrs += 1
-        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+        self.dropped_xattrs += dress(fd, entry, self._owners, self._capabilities)
 
     def _finish_directory(self, key: tuple[int, int], parts: tuple[bytes, ...], entry: Entry) -> None:
         fd = self._reopen(parts)

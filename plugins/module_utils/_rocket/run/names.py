@@ -216,7 +216,7 @@ class Names:
             pass
 
     def images_in_use(self) -> frozenset[str]:
-        """Return the image IDs that garbage collection must keep: of kept generations, and of pods that run, ran or wait to run."""
+        """Return the IDs that garbage collection must keep: images of kept generations, images and trees of pods that are no garbage."""
         used: set[str] = set()
         for name in self.list():
             named = self.find(name)
@@ -224,22 +224,28 @@ class Names:
                 used.update(image_ids(self.generation(name, number).manifest))
         for state in ("prepare", "prepared", "run", "exited-garbage"):
             for uuid in pod_uuids(self.paths, state):
-                used.update(_images_of(PodDirectory(self.paths, uuid).path(state)))
+                used.update(_used_by(PodDirectory(self.paths, uuid).path(state)))
         return frozenset(used)
 
 
-def _images_of(location: str) -> tuple[str, ...]:
-    """Return the image IDs of a pod: of its manifest, or where that is damaged of what would start it; without both it starts nothing."""
+def _used_by(location: str) -> set[str]:
+    """Return the IDs of a pod: images of its manifest, images and trees of what starts it; a damaged file names none."""
     from .launch_record import decode
 
+    used: set[str] = set()
     try:
-        return image_ids(read_record(f"{location}/pod") or {})
+        used.update(image_ids(read_record(f"{location}/pod") or {}))
     except PodError:
-        path = f"{location}/launch"
-        try:
-            return tuple(app["image_id"] for app in decode(read_limited(path), path)["apps"])
-        except (FileNotFoundError, PodError):
-            return ()
+        pass  # What would start it may still be whole; without both it starts nothing.
+    path = f"{location}/launch"
+    try:
+        apps = decode(read_limited(path), path)["apps"]
+    except (FileNotFoundError, PodError):
+        return used
+    for app in apps:
+        # trees/<id>/rootfs
+        used.update((app["image_id"], app["tree"].split("/")[-2]))
+    return used
 
 
 def image_ids(manifest: dict[str, Any]) -> tuple[str, ...]:

@@ -73,15 +73,16 @@ def prepare_held(paths: Paths, store: Store, generation: Generation, *, standing
 
 
 def check_images(store: Store, manifest: dict[str, Any], standing: Standing) -> None:
-    """Have the verdict of every image of a reified manifest checked again; before each start of a prepared pod too.
+    """Have the verdict of every image of a reified manifest, and of what it depends on, checked again; before each start too.
 
     Raises:
         TrustError: from `standing`.
-        NotFound: an image is not in the store any more.
+        NotFound: an image or a dependency is not in the store any more.
+        StoreError: a dependency is not what the manifest says.
     """
     for app in manifest["apps"]:
-        record = store.find_id(app["image"]["id"])
-        standing(record.verdict, record.name)
+        for record in store.made_of(app["image"]["id"]):
+            standing(record.verdict, record.name)
 
 
 def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing) -> str:

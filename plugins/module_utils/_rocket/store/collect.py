@@ -14,31 +14,36 @@ import time
 
 from ..errors import NotFound, RocketError, StoreError
 from ..plan import Plan, Step
+from .catalogue import is_image_id
+from .dependencies import tree_id, visits, with_dependencies
 from .locks import is_locked
 from .staging import abandoned, discard
-from .store import Store, is_image_id
+from .store import Store
+from .trees import read_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from ..paths import Paths
 
 
-def plan_gc(store: Store, in_use: Container[str] = (), grace: int = 86400, now: int | None = None) -> Plan:
+def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: int | None = None) -> Plan:
     """Return what would be removed.
 
     Args:
         store: where.
-        in_use: image IDs that pods use, running or prepared.
-        grace: seconds that an image is kept after its import although nothing uses it.
+        in_use: IDs of images and trees that pods use, running or prepared; what the images depend on is in use too.
+        grace: seconds that an image is kept after its import, and a tree after it was rendered, although nothing uses it.
         now: seconds since the epoch; for tests.
 
     Raises:
         StoreError: the store cannot be listed.
     """
     moment = int(time.time()) if now is None else now
-    steps = (*_leftovers(store.paths), *_unused_images(store, in_use, moment - grace), *_lone_trees(store, in_use))
+    needed = with_dependencies(store, in_use)
+    trees = _unused_trees(store, needed, moment - grace)
+    steps = (*_leftovers(store.paths), *_unused_images(store, needed, moment - grace), *trees)
     return Plan(subject=f"store {store.paths.data}", steps=steps)
 
 
@@ -63,7 +68,7 @@ def _leftovers(paths: Paths) -> Iterator[Step]:
         yield _step(f"{paths.garbage}/{name}", "given up", "garbage", paths)
 
 
-def _unused_images(store: Store, in_use: Container[str], before: int) -> Iterator[Step]:
+def _unused_images(store: Store, in_use: Collection[str], before: int) -> Iterator[Step]:
     for image_id in store.ids():
         if image_id in in_use:
             continue
@@ -77,14 +82,32 @@ def _unused_images(store: Store, in_use: Container[str], before: int) -> Iterato
             yield _step(image_id, f"{name}, not in use", "image", store.paths)
 
 
-def _lone_trees(store: Store, in_use: Container[str]) -> Iterator[Step]:
+def _unused_trees(store: Store, needed: Collection[str], before: int) -> Iterator[Step]:
     images = set(store.ids())
+    wanted = {*needed, *_trees_of(store, images.intersection(needed))}
     for name in _names(store.paths.trees):
-        if is_image_id(name) and name not in images and name not in in_use:
-            yield _step(name, "its image is gone", "tree", store.paths)
+        if not is_image_id(name) or name in wanted:
+            continue
+        try:
+            record = read_tree(f"{store.paths.trees}/{name}")
+        except StoreError:
+            record = None
+        if not images.issuperset(record.images if record else (name,)):
+            yield _step(name, "an image of it is gone", "tree", store.paths)
+        elif name not in images and record and record.rendered_at <= before:
+            yield _step(name, "not in use", "tree", store.paths)
 
 
-def collect(plan: Plan, in_use: Container[str] = ()) -> list[Step]:
+def _trees_of(store: Store, image_ids: Iterable[str]) -> Iterator[str]:
+    """Yield the names of the trees that starting these images would use today."""
+    for image_id in image_ids:
+        try:
+            yield tree_id(visits(store, store.find_id(image_id)))
+        except RocketError:
+            continue  # It cannot be started as it is; a pod that holds a tree of it names that tree.
+
+
+def collect(plan: Plan, in_use: Iterable[str] = ()) -> list[Step]:
     """Carry out a plan of plan_gc and return the steps that removed something.
 
     One thing that cannot be removed does not keep the others; what came alive since the plan was made is left.
@@ -96,11 +119,11 @@ def collect(plan: Plan, in_use: Container[str] = ()) -> list[Step]:
     Raises:
         StoreError: something could not be removed; names it. All other steps were carried out.
     """
-    done, failed = [], []
+    done, failed, needed = [], [], _needed(plan, in_use)
     for step in plan.steps:
         facts = dict(step.facts)
         try:
-            if _remove(Store(facts["paths"]), facts["kind"], step.subject, in_use):
+            if _remove(Store(facts["paths"]), facts["kind"], step.subject, needed):
                 done.append(step)
         except RocketError as error:
             failed.append(error)
@@ -115,7 +138,12 @@ def collect(plan: Plan, in_use: Container[str] = ()) -> list[Step]:
     return done
 
 
-def _remove(store: Store, kind: str, subject: str, in_use: Container[str]) -> bool:
+def _needed(plan: Plan, in_use: Iterable[str]) -> frozenset[str]:
+    paths = next((dict(step.facts)["paths"] for step in plan.steps), None)
+    return frozenset(in_use) if paths is None else with_dependencies(Store(paths), in_use)
+
+
+def _remove(store: Store, kind: str, subject: str, in_use: Collection[str]) -> bool:
     if kind == "garbage":
         discard(subject)
         return True

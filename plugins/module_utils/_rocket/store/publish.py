@@ -15,8 +15,8 @@ from ..errors import RocketError, StoreError
 from ..record import replace
 from .files import exchange, fsync_directory, raise_disk_error, read_limited, write_new
 from .record import ImageRecord, encode_cache, encode_record, stamp
-from .render import verify_blob
 from .staging import discard, staging_directory
+from .verify import verify_blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

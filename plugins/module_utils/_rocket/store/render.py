@@ -1,8 +1,11 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Root file systems from images: extracted beside, synced, renamed; and the blob checked as it is read.
+"""Root file systems from images: extracted or put together beside, synced, renamed (D3, D6).
 
-Not handled here: rendering dependencies (refused), what pods change (their own upper directory).
+``trees/<image ID>`` holds what one archive holds. An image with dependencies or a path whitelist has a tree of its own
+besides, made of hard links to those. Each has a listing, whose digest is in its record.
+
+Not handled here: what pods change (their own upper directory), looking at trees again (verify.py).
 """
 
 from __future__ import annotations
@@ -10,66 +13,63 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import ArchiveError, StoreError
+from ..errors import ArchiveError, Busy, StoreError
 from ..spec.canonical import dumps
+from .dependencies import tree_id, visits
 from .files import fsync_directory, raise_disk_error, sync_file_system, write_new
 from .record import ImageRecord, damaged
 from .staging import discard, staging_directory
+from .trees import LISTING, TreeRecord, complete, listing_of, open_root
+from .verify import digest_fits, open_blob, tree_names, verify_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
     from ..image.extract import Extraction
+    from .dependencies import Visit
     from .store import Store
 
-_BLOCK = 1 << 20
 
-
-def tree(store: Store, image_id: str) -> str:
+def tree(store: Store, record: ImageRecord) -> str:
     """Return the path of the rendered root file system of an image, rendering it where it is missing.
 
     Raises:
-        NotFound: there is no such image.
+        NotFound: a dependency is missing.
         StoreError: code ``damaged`` (the blob is not what was added; fetch again), ``dependencies``, ``disk-full``.
         ArchiveError: the blob is as added, but cannot be extracted on this host.
     """
-    record = store.find_id(image_id)
-    place = f"{store.paths.trees}/{record.id}"
-    if _complete(place):
-        return f"{place}/rootfs"
-    if record.manifest.dependencies:
-        names = ", ".join(dependency.image_name for dependency in record.manifest.dependencies)
-        raise StoreError(
-            f"image {record.name} depends on other images ({names}), which cannot be rendered yet",
-            where=f"{store.paths.images}/{record.id}",
-            hint="build the image as one layer",
-            code="dependencies",
-            image_id=record.id,
-        )
-    with store.lock(record.id):
-        if not _complete(place):
-            _render(store, record, place)
+    made_of = visits(store, record)
+    identity = tree_id(made_of)
+    if identity == record.id:
+        return _layer(store, record)
+    place = f"{store.paths.trees}/{identity}"
+    if not complete(place):
+        with store.lock(identity):
+            if not complete(place):
+                _make(store, place, lambda directory: _compose(store, made_of, directory))
     return f"{place}/rootfs"
 
 
-def _complete(place: str) -> bool:
-    return os.path.isfile(f"{place}/record.json") and os.path.isdir(f"{place}/rootfs")
+def _layer(store: Store, record: ImageRecord) -> str:
+    """Return the path of what the archive of one image holds, dependencies and whitelists apart."""
+    place = f"{store.paths.trees}/{record.id}"
+    if not complete(place):
+        with store.lock(record.id):
+            if not complete(place):
+                _make(store, place, lambda directory: _extract(store, record, directory))
+    return f"{place}/rootfs"
 
 
-def _render(store: Store, record: ImageRecord, place: str) -> None:
-    blob = open_blob(store, record)
+def _make(store: Store, place: str, fill: Callable[[str], TreeRecord]) -> None:
+    fd, directory = staging_directory(store.paths)
     try:
-        fd, directory = staging_directory(store.paths)
-        try:
-            extraction = _extract(store, record, blob, directory)
-            facts = {"format": 1, "image_id": record.id, "files": extraction.files, "rendered_at": int(time.time())}
-            write_new(f"{directory}/record.json", dumps({**facts, "skipped": [str(name) for name in extraction.skipped]}))
-            sync_file_system(directory)
-            _put_in_place(store, directory, place)
-        finally:
-            discard(directory)
-            os.close(fd)
+        write_new(f"{directory}/record.json", dumps(fill(directory).to_json()))
+        sync_file_system(directory)
+        _put_in_place(store, directory, place)
     finally:
-        os.close(blob)
+        discard(directory)
+        os.close(fd)
 
 
 def _put_in_place(store: Store, directory: str, place: str) -> None:
@@ -85,15 +85,33 @@ def _put_in_place(store: Store, directory: str, place: str) -> None:
     fsync_directory(os.path.dirname(place))
 
 
-def _extract(store: Store, record: ImageRecord, blob: int, directory: str) -> Extraction:
+def _extract(store: Store, record: ImageRecord, directory: str) -> TreeRecord:
+    from ..image.listing import digest
+
+    blob = open_blob(store, record)
+    try:
+        extraction = _extracted(store, record, blob, directory)
+    finally:
+        os.close(blob)
+    return TreeRecord(
+        image_id=record.id,
+        images=(record.id,),
+        digest=digest(listing_of(directory)),
+        rendered_at=int(time.time()),
+        skipped=extraction.skipped,
+        skipped_count=extraction.skipped_count,
+    )
+
+
+def _extracted(store: Store, record: ImageRecord, blob: int, directory: str) -> Extraction:
     from ..image.extract import extract
     from ..image.limits import Limits
 
     path = f"{store.paths.images}/{record.id}/aci"
     try:
-        extraction = extract(blob, directory, Limits())
+        extraction = extract(blob, directory, Limits(), listing=True)
     except ArchiveError as error:
-        if not _digest_fits(blob, record):
+        if not digest_fits(blob, record):
             raise damaged(path, record.id, "the blob's digest does not fit its record") from error
         raise
     except StoreError as error:
@@ -111,51 +129,71 @@ def _extract(store: Store, record: ImageRecord, blob: int, directory: str) -> Ex
     return extraction
 
 
-def open_blob(store: Store, record: ImageRecord) -> int:
-    """Return a descriptor of the blob, whose kind and size are as recorded.
+def _compose(store: Store, made_of: tuple[Visit, ...], directory: str) -> TreeRecord:
+    """Lay the layers over each other in ``directory/rootfs``."""
+    from ..image.compose import compose
+    from ..image.layers import Layer, lines, overlay
+    from ..image.limits import Limits
+    from ..image.listing import digest
 
-    Raises:
-        StoreError: code ``damaged``.
-    """
-    path = f"{store.paths.images}/{record.id}/aci"
+    places = [os.path.dirname(_layer(store, visit.image)) for visit in made_of]
+    layers = [Layer(listing_of(place), visit.whitelists) for place, visit in zip(places, made_of)]
+    whole = overlay(layers, Limits())
+    listing = b"".join(line.text() + b"\n" for line in lines(whole))
+    roots: list[int] = []
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.mkdir(f"{directory}/rootfs", 0o700)
+        roots += [open_root(place) for place in places]
+        target = open_root(directory)
+        roots.append(target)
+        compose(whole, roots[:-1], target, link=True)
     except OSError as error:
-        raise damaged(path, record.id, error.strerror or "unreadable") from error
-    found = os.fstat(fd)
-    if found.st_mode & 0o170000 == 0o100000 and found.st_size == record.file_size:
-        return fd
-    os.close(fd)
-    raise damaged(path, record.id, f"the blob has {found.st_size} bytes, not {record.file_size}")
-
-
-def _digest_fits(fd: int, record: ImageRecord) -> bool:
-    import hashlib
-
-    digest = hashlib.sha512()
-    offset = 0
-    while True:
-        block = os.pread(fd, _BLOCK, offset)
-        if not block:
-            break
-        digest.update(block)
-        offset += len(block)
-    return "sha512-" + digest.hexdigest() == record.file_digest
-
-
-def verify_blob(store: Store, record: ImageRecord) -> None:
-    """Read the whole blob and compare it with the record.
-
-    Raises:
-        StoreError: code ``damaged``.
-    """
-    path = f"{store.paths.images}/{record.id}/aci"
-    fd = open_blob(store, record)
-    try:
-        fits = _digest_fits(fd, record)
-    except OSError as error:
-        raise damaged(path, record.id, error.strerror or "unreadable") from error
+        raise_disk_error(error, directory)
     finally:
-        os.close(fd)
-    if not fits:
-        raise damaged(path, record.id, "the blob's digest does not fit its record")
+        for fd in roots:
+            os.close(fd)
+    write_new(f"{directory}/{LISTING}", listing)
+    return TreeRecord(
+        image_id=made_of[-1].image.id,
+        images=tuple(dict.fromkeys(visit.image.id for visit in made_of)),
+        digest=digest(listing),
+        rendered_at=int(time.time()),
+    )
+
+
+def repair(store: Store, record: ImageRecord, running: Container[str] = ()) -> tuple[str, ...]:
+    """Render an image again where its trees are not what they were; return the names of those that were damaged.
+
+    Args:
+        store: where.
+        record: the image.
+        running: names of trees that running pods have as their root.
+
+    Raises:
+        Busy: a running pod uses a damaged tree; nothing was done.
+        StoreError, ArchiveError: as `tree`.
+    """
+    damaged_trees = _damaged_trees(store, record)
+    for name, error in damaged_trees.items():
+        if name in running:
+            what = f"{error.what}; a running pod uses it"
+            raise Busy(what, where=error.where, hint="stop the pod, then repair", tree=name) from error
+    for name in damaged_trees:
+        with store.lock(name):
+            place = store.give_up(f"{store.paths.trees}/{name}")
+        if place is not None:
+            discard(place)
+    tree(store, record)
+    return tuple(damaged_trees)
+
+
+def _damaged_trees(store: Store, record: ImageRecord) -> dict[str, StoreError]:
+    found = {}
+    for name in tree_names(store, record):
+        try:
+            verify_tree(store, name)
+        except StoreError as error:
+            if error.code != "damaged":
+                raise
+            found[name] = error
+    return found

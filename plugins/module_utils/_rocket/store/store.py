@@ -1,44 +1,36 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The store: images by content, looked up by name or image ID.
+"""The store: images by content, looked up by name or image ID (catalogue.py), added, verified, rendered and removed.
 
-Everything on disk is plain files, renames and flock (docs/store.md). Looking up an image with a good cache is two
-stats and one read, and imports nothing: it is on the way of every launch. Not handled here: where images come from
-(fetch/), whether a stored verdict still stands (trust/standing.py).
+Everything on disk is plain files, renames and flock (docs/store.md). Not handled here: where images come from (fetch/), whether a
+stored verdict still stands (trust/standing.py).
 """
 
 from __future__ import annotations
 
 import os
 
-from ..errors import Ambiguous, Busy, NotFound, StoreError
-from ..spec.identifier import check_image_id, is_lower_hex
-from ..spec.image_manifest import ImageManifest, parse_image_manifest
-from ..spec.image_name import ImageName
+from ..errors import Busy, NotFound, StoreError
+from ..spec.identifier import check_image_id
 from . import staging
-from .files import RECORD_LIMIT, fsync_directory, raise_disk_error, read_limited, unique_name, write_atomic
+from .catalogue import Catalogue, is_image_id
+from .files import fsync_directory, raise_disk_error, read_limited, unique_name, write_atomic
 from .locks import Lock, exclusive, shared
-from .record import ImageRecord, damaged, decode_cache, decode_record, encode_cache, encode_record, stamp
+from .record import ImageRecord, damaged, encode_record
+from .trees import complete
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
-    from typing import Any
+    from collections.abc import Iterable
 
     from ..image.check import Inspection
     from ..paths import Paths
     from .verdict import Verdict
 
 VERSION = 1
-ID_LENGTH = len("sha512-") + 128
 
 
-def is_image_id(text: str) -> bool:
-    """Return whether `text` is a whole image ID."""
-    return len(text) == ID_LENGTH and text.startswith("sha512-") and is_lower_hex(text[7:])
-
-
-class Store:
+class Store(Catalogue):
     """The images of one host.
 
     Raises:
@@ -46,7 +38,7 @@ class Store:
     """
 
     def __init__(self, paths: Paths) -> None:
-        self.paths = paths
+        super().__init__(paths)
         self._version = f"{paths.data}/version"
         self._check_place()
         self._check_version()
@@ -93,148 +85,6 @@ class Store:
         staging.prepare_directories(self.paths)
         if not os.path.exists(self._version):
             write_atomic(self._version, b"%d\n" % VERSION, 0o644)
-
-    # Looking up
-
-    def ids(self) -> list[str]:
-        """Return the image IDs of the store, sorted; what a crash left elsewhere is not among them."""
-        try:
-            names = os.listdir(self.paths.images)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise_disk_error(error, self.paths.images)
-        return sorted(name for name in names if is_image_id(name))
-
-    def _load(self, image_id: str) -> tuple[dict[str, Any], dict[str, Any], int]:
-        """Return record, manifest (JSON values) and the time of import in nanoseconds, through the cache."""
-        directory = f"{self.paths.images}/{image_id}"
-        record_path, manifest_path = f"{directory}/record.json", f"{directory}/manifest"
-        try:
-            found = os.lstat(record_path)
-            stamps = (*stamp(found), *stamp(os.lstat(manifest_path)))
-        except FileNotFoundError as error:
-            if not os.path.isdir(directory):
-                raise NotFound(
-                    f"image {image_id} is not in the store", where=self.paths.images, hint="fetch it first", image_id=image_id
-                ) from error
-            raise damaged(error.filename, image_id, "the file is missing") from error
-        try:
-            cached = decode_cache(read_limited(f"{directory}/cache"), stamps)
-        except (OSError, StoreError):
-            # A cache that cannot be read is as good as none: both files it stands for are read and checked instead.
-            cached = None
-        record, manifest = cached or self._read_whole(image_id, directory, stamps)
-        return record, manifest, found.st_mtime_ns
-
-    def _read_whole(self, image_id: str, directory: str, stamps: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-        try:
-            manifest_bytes = read_limited(f"{directory}/manifest")
-            data = read_limited(f"{directory}/record.json", RECORD_LIMIT)
-        except OSError as error:
-            raise damaged(directory, image_id, error.strerror or "unreadable") from error
-        record = decode_record(data, manifest_bytes, f"{directory}/record.json", image_id)
-        manifest = parse_image_manifest(manifest_bytes).to_json()
-        try:
-            write_atomic(f"{directory}/cache", encode_cache(stamps, record, manifest))
-        except StoreError:
-            # The cache only saves time: on a full or read-only disk the next reader parses again.
-            pass
-        return record, manifest
-
-    def _record(self, image_id: str) -> ImageRecord:
-        record, manifest = self._load(image_id)[:2]
-        return ImageRecord.from_json(record, ImageManifest.from_json(manifest))
-
-    def import_of(self, image_id: str) -> tuple[str, int]:
-        """Return name and time of import (seconds since the epoch) of an image, without making its manifest.
-
-        Raises:
-            NotFound, StoreError: there is none, or it is damaged.
-        """
-        record = self._load(image_id)[0]
-        return record["name"], record["imported_at"]
-
-    def find(self, name: ImageName) -> ImageRecord:
-        """Return the newest import of the name whose labels match those asked for.
-
-        Raises:
-            NotFound: there is none; names the damaged images, which might have been it.
-        """
-        candidates, broken = [], []
-        for image_id in self.ids():
-            try:
-                record, manifest, imported = self._load(image_id)
-            except NotFound:
-                continue
-            except StoreError:
-                broken.append(image_id)
-                continue
-            if record["name"] == name.name:
-                candidates.append((record["imported_at"], imported, image_id, record, manifest))
-        for candidate in sorted(candidates, key=lambda candidate: candidate[:3], reverse=True):
-            record, value = candidate[3:]
-            found = ImageRecord.from_json(record, ImageManifest.from_json(value))
-            if name.matches(found):
-                return found
-        hint = "fetch it first"
-        if broken:
-            hint += f"; {len(broken)} damaged images cannot be looked at: {', '.join(broken[:3])}"
-        raise NotFound(f"no image {name} in the store", where=self.paths.images, hint=hint)
-
-    def find_id(self, prefix: str) -> ImageRecord:
-        """Return the image whose ID is `prefix` or begins with it.
-
-        Raises:
-            NotFound: there is none.
-            Ambiguous: several begin with it.
-            StoreError: it is damaged.
-        """
-        if is_image_id(prefix):
-            return self._record(prefix)
-        fitting = [image_id for image_id in self.ids() if image_id.startswith(prefix)] if prefix.startswith("sha512-") else []
-        if len(fitting) > 1:
-            raise Ambiguous(f"{prefix} begins the IDs of {len(fitting)} images", hint="give more digits", image_ids=fitting)
-        if not fitting:
-            raise NotFound(f"no image with ID {prefix}", where=self.paths.images, hint="fetch it first, or see `rocket image list`")
-        return self._record(fitting[0])
-
-    def resolve(self, text: str) -> ImageRecord:
-        """Return the image that `text`, an image ID, a prefix of one, or a name with labels, means.
-
-        Raises:
-            NotFound, Ambiguous, StoreError: as find and find_id.
-            SpecError: `text` is neither.
-        """
-        return self.find_id(text) if text.startswith("sha512-") else self.find(ImageName.parse(text))
-
-    def _each(self) -> Iterator[ImageRecord | StoreError]:
-        for image_id in self.ids():
-            try:
-                yield self._record(image_id)
-            except NotFound:
-                continue
-            except StoreError as error:
-                yield error
-
-    def images(self) -> list[ImageRecord]:
-        """Return all readable images, by name and time of import; one damaged image does not hide the others."""
-        found = [record for record in self._each() if isinstance(record, ImageRecord)]
-        return sorted(found, key=lambda record: (record.name, record.imported_at, record.id))
-
-    def damaged(self) -> list[StoreError]:
-        """Return an error for each image whose record or manifest is damaged; its fact ``image_id`` names it."""
-        return [found for found in self._each() if isinstance(found, StoreError)]
-
-    def manifest(self, image_id: str) -> ImageManifest:
-        """Return the manifest of an image.
-
-        Raises:
-            NotFound, StoreError: there is none, or it is damaged.
-        """
-        return self._record(check_image_id(image_id, "image ID")).manifest
-
-    # Changing
 
     def lock(self, key: str, common: bool = False, wait: bool = True) -> Lock:
         """Lock one key of the store: an image ID, or any text that several processes agree on.
@@ -303,44 +153,68 @@ class Store:
             NotFound: there is no such image.
             StoreError: code ``damaged``; fetching the image again heals it.
         """
-        from .render import verify_blob
+        from .verify import verify_blob
 
         record = self.find_id(image_id)
         verify_blob(self, record)
         return record
 
+    def made_of(self, image_id: str) -> tuple[ImageRecord, ...]:
+        """Return the image and all that it depends on, each once, the lowest first.
+
+        Raises:
+            NotFound: there is no such image, or a dependency is missing.
+            StoreError: a dependency is not what the manifest says.
+        """
+        record = self.find_id(image_id)
+        if not record.manifest.dependencies:
+            return (record,)
+        from .dependencies import visits
+
+        return tuple({visit.image.id: visit.image for visit in visits(self, record)}.values())
+
     def tree(self, image_id: str) -> str:
         """Return the path of the rendered root file system of an image; rendered now where it is missing.
 
         Raises:
-            NotFound: there is no such image.
-            StoreError: the blob is damaged, the image has dependencies, or the disk refused.
+            NotFound: there is no such image, or a dependency is missing.
+            StoreError: the blob is damaged, a dependency is not what the manifest says, or the disk refused.
         """
+        record = self.find_id(image_id)
+        place = f"{self.paths.trees}/{record.id}"
+        manifest = record.manifest
+        if not (manifest.dependencies or manifest.path_whitelist) and complete(place):
+            return f"{place}/rootfs"
         from .render import tree
 
-        return tree(self, image_id)
+        return tree(self, record)
 
-    @staticmethod
-    def check_removable(image_id: str, in_use: Container[str]) -> None:
-        """Refuse the removal of an image that a pod uses; what `remove` asks first, for those who only plan.
+    def check_removable(self, image_id: str, in_use: Iterable[str]) -> None:
+        """Refuse the removal of an image that is needed; what `remove` asks first, for those who only plan.
+
+        Args:
+            image_id: a whole image ID.
+            in_use: image IDs that pods use; what those depend on is needed too.
 
         Raises:
-            Busy: a pod uses the image.
+            Busy: a pod uses the image, or an image that depends on it.
             SpecError: no image ID (T5).
         """
+        from .dependencies import with_dependencies
+
         check_image_id(image_id, "image ID")
-        if image_id in in_use:
+        if image_id in with_dependencies(self, in_use):
             raise Busy(f"image {image_id} is used by a pod", hint="remove the pod first (`rocket list`, `rocket rm`)", image_id=image_id)
 
-    def remove(self, image_id: str, in_use: Container[str] = ()) -> None:
-        """Remove an image and its tree.
+    def remove(self, image_id: str, in_use: Iterable[str] = ()) -> None:
+        """Remove an image and the tree of what it holds; trees of images that depend on it go by garbage collection.
 
         Args:
             image_id: a whole image ID.
             in_use: image IDs that pods use.
 
         Raises:
-            Busy: a pod uses the image.
+            Busy: a pod uses the image, or an image that depends on it.
             NotFound: there is no such image.
             StoreError: the disk refused.
         """
