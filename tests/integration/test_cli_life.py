@@ -9,13 +9,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-
-PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "plugins", "module_utils")
-START = f"import sys; sys.path.insert(0, {PACKAGE!r}); from _rocket.cli.main import main; raise SystemExit(main(sys.argv[1:]))"
+from rocket_command import Rocket
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -30,22 +27,6 @@ int main(int count, char **words) {
   return count > 1 ? atoi(words[1]) : 0;
 }
 """
-
-
-class Rocket:
-    """The command on a host of its own."""
-
-    def __init__(self, directory, insecure=True):
-        self.words = [sys.executable, "-S", "-c", START, f"--dir={directory}/data", f"--local-config={directory}/etc"]
-        self.words += [f"--system-config={directory}/usr"] + (["--insecure-options=image"] if insecure else [])
-
-    def __call__(self, *words, status=0):
-        outcome = subprocess.run([*self.words, *words], capture_output=True, text=True, timeout=120, check=False)
-        assert outcome.returncode == status, (words, outcome.returncode, outcome.stdout, outcome.stderr)
-        return outcome.stdout if status == 0 or not outcome.stderr else outcome.stderr
-
-    def start(self, *words, **options):
-        return subprocess.Popen([*self.words, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 @pytest.fixture(scope="module")

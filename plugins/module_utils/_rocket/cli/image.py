@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 COMMAND = options.Command(
     name="image",
-    usage="list | cat-manifest | build | rm ...",
-    summary="List, show, build and remove images. Each has a --help of its own.",
+    usage="list | cat-manifest | extract | render | export | verify | build | rm ...",
+    summary="List, show, unpack, verify, build and remove images. Each has a --help of its own.",
     examples=(
         ("rocket image list", "what is in the store"),
         ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory becomes an image"),
+        ("rocket image verify --all", "is everything as it was fetched and rendered?"),
         ("rocket image rm sha512-3f21", "free the space of one"),
     ),
 )
@@ -58,9 +59,37 @@ def _rm() -> Subcommand:
     return rm
 
 
+def _extract() -> Subcommand:
+    from .images import extract
+
+    return extract
+
+
+def _render() -> Subcommand:
+    from .images import render
+
+    return render
+
+
+def _export() -> Subcommand:
+    from .images import export
+
+    return export
+
+
+def _verify() -> Subcommand:
+    from .images import verify
+
+    return verify
+
+
 LOADERS = {
     "list": _list,
     "cat-manifest": _cat_manifest,
+    "extract": _extract,
+    "render": _render,
+    "export": _export,
+    "verify": _verify,
     "build": _build,
     "rm": _rm,
 }

@@ -47,7 +47,8 @@ COMMANDS = (
     ("rm", "remove pods that do not run"),
     ("gc", "remove old pods, and images that nothing needs"),
     ("cat-manifest", "show a pod's manifest"),
-    ("image", "list, show, build and remove images"),
+    ("export", "make an image of an app that ended"),
+    ("image", "list, show, unpack, verify, build and remove images"),
     ("version", "show the versions of rocket and the specification"),
 )
 
@@ -137,6 +138,12 @@ def _cat_manifest() -> Subcommand:
     return cat_manifest
 
 
+def _export() -> Subcommand:
+    from . import export
+
+    return export
+
+
 def _image() -> Subcommand:
     from . import image
 
@@ -163,6 +170,7 @@ LOADERS = {
     "rm": _rm,
     "gc": _gc,
     "cat-manifest": _cat_manifest,
+    "export": _export,
     "image": _image,
     "version": _version,
 }

@@ -10,6 +10,7 @@ import time
 from ..errors import FetchError, NotFound, StoreError
 from ..spec.image_name import ImageName
 from ..store.verdict import Verdict
+from ..store.verify import has_blob
 from .reference import FileReference, ImageId
 
 TYPE_CHECKING = False
@@ -39,12 +40,16 @@ class Stored:
         self._options = options
 
     def find(self, wanted: Reference) -> ImageRecord | None:
-        """Return the stored image for a reference, whatever its verdict; None where it is absent or damaged.
+        """Return the stored image for a reference, whatever its verdict; None where it is absent, damaged or set aside.
 
         Raises:
             Ambiguous: the beginning of several image IDs.
             FetchError: the stored image is not the one that was pinned together with an ID.
         """
+        record = self._find(wanted)
+        return record if record is not None and has_blob(self._store, record) else None
+
+    def _find(self, wanted: Reference) -> ImageRecord | None:
         expected = self._options.expected_id
         try:
             if isinstance(wanted, ImageId):

@@ -83,6 +83,7 @@ def _carry_cli() -> None:
         context,
         declare,
         enter,
+        export,
         fetch,
         gc,
         image,
@@ -108,7 +109,7 @@ def _carry_cli() -> None:
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import build, cat_manifest, list, rm
+    from ..cli.images import build, cat_manifest, export, extract, list, render, rm, verify
 
 
 def _carry_fetch() -> None:
@@ -138,6 +139,7 @@ def _carry_image() -> None:
         layout,
         limits,
         listing,
+        new_directory,
         pax,
         remove,
         resolve,
@@ -157,6 +159,7 @@ def _carry_run() -> None:
         differences,
         ensure,
         enter,
+        export,
         isolation,
         launch_record,
         logs,

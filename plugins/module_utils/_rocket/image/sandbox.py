@@ -151,19 +151,19 @@ def _read(fd: int) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > _MAX_REPORT:
-            raise ArchiveError("unpacking tells too much", hint="do not use this image, and report it")
+            raise ArchiveError("the work in the sandbox tells too much", hint="do not use this image, and report it")
 
 
 def _result(text: bytes, status: int, limits: Limits) -> dict[str, Any]:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
-            raise over_limit(f"the archive takes more than {limits.seconds} s to unpack")
-        raise ArchiveError(f"unpacking was ended by signal {number}", hint="look for out-of-memory messages in the kernel log")
+            raise over_limit(f"the archive takes more than {limits.seconds} s of work")
+        raise ArchiveError(f"the work on it was ended by signal {number}", hint="look for out-of-memory messages in the kernel log")
     try:
         report = json.loads(text)
     except ValueError as error:
-        raise ArchiveError("unpacking ended without a result", hint="try again; if it stays, the archive is hostile") from error
+        raise ArchiveError("the work on it ended without a result", hint="try again; if it stays, the archive is hostile") from error
     if not isinstance(report, dict) or "unexpected" in report:
-        raise ArchiveError(f"unpacking failed ({report})", hint="do not use this image, and report it")
+        raise ArchiveError(f"the work on it failed ({report})", hint="do not use this image, and report it")
     return report

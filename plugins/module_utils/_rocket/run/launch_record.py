@@ -108,6 +108,11 @@ def _mount(mount: dict[str, Any], app: str, sources: dict[str, dict[str, Any]], 
     }
 
 
+def tree_name(app: dict[str, Any]) -> str:
+    """Return the name of the tree of an app of a launch record: ``trees/<name>/rootfs``."""
+    return str(app["tree"]).split("/")[-2]
+
+
 def encode(record: dict[str, Any]) -> bytes:
     """Return the content of the file ``launch``."""
     import marshal

@@ -230,7 +230,7 @@ class Names:
 
 def _used_by(location: str) -> set[str]:
     """Return the IDs of a pod: images of its manifest, images and trees of what starts it; a damaged file names none."""
-    from .launch_record import decode
+    from .launch_record import decode, tree_name
 
     used: set[str] = set()
     try:
@@ -243,8 +243,7 @@ def _used_by(location: str) -> set[str]:
     except (FileNotFoundError, PodError):
         return used
     for app in apps:
-        # trees/<id>/rootfs
-        used.update((app["image_id"], app["tree"].split("/")[-2]))
+        used.update((app["image_id"], tree_name(app)))
     return used
 
 

@@ -219,6 +219,30 @@ class PodDirectory:
             pid=holder.pid if holder else None,
         )
 
+    def keep(self) -> int:
+        """Keep a pod that does not run from being moved or deleted, beside others who do; return a descriptor, closed to let go.
+
+        Raises:
+            Busy: it runs, or is being prepared, moved or deleted.
+            NotFound: there is no such pod, or it was removed meanwhile.
+        """
+        for attempt in range(_GLANCES):
+            if attempt:
+                time.sleep(_GLANCE)
+            location = self.location
+            try:
+                fd = self._open(location)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                if os.path.isdir(location):
+                    return fd
+            except BlockingIOError:
+                pass
+            os.close(fd)
+        raise Busy(f"the pod is {self.state()}", where=self.uuid, hint="stop it first, or wait")
+
     def _take(self, directory: str) -> bool:
         """Try once to lock the pod in `directory`; False when it is locked or has moved."""
         location = self.path(directory)

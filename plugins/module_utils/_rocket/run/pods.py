@@ -12,7 +12,7 @@ from ..paths import POD_STATES
 from ..record import Record
 from ..store.files import read_limited
 from .isolation import as_found
-from .launch_record import decode
+from .launch_record import decode, tree_name
 from .names import Names, is_pod_name, pod_uuids, read_record
 from .pod_directory import PodDirectory, is_uuid
 
@@ -118,6 +118,19 @@ class Pods:
             except NotFound:
                 continue
         return sorted(found, key=lambda pod: (pod.created, pod.uuid))
+
+    def running_trees(self) -> frozenset[str]:
+        """Return the names of the trees (``trees/<name>/rootfs``) that running pods have as their root.
+
+        Raises:
+            PodError: the launch record of one is damaged.
+        """
+        found: set[str] = set()
+        for uuid in pod_uuids(self.paths, "run"):
+            pod = PodDirectory(self.paths, uuid)
+            if pod.state() == "running":
+                found.update(tree_name(app) for app in read_launch(pod)["apps"])
+        return frozenset(found)
 
     def status(self, text: str) -> PodStatus:
         """Return the pod that `text` means, see `find`."""

@@ -13,18 +13,16 @@ import time
 
 from ..errors import RocketError, StoreError
 from ..record import replace
-from .files import exchange, fsync_directory, raise_disk_error, read_limited, write_new
+from .files import exchange, fsync_directory, raise_disk_error, write_new
 from .record import ImageRecord, encode_cache, encode_record, stamp
 from .staging import discard, staging_directory
-from .verify import verify_blob
+from .verify import signature_of, verify_blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..image.check import Inspection
     from .store import Store
     from .verdict import Verdict
-
-SIGNATURE_LIMIT = 64 << 10
 
 
 def add(
@@ -68,7 +66,7 @@ def add(
                         return present
                 else:
                     record = replace(record, verdict=present.verdict, source=present.source, etag=present.etag)
-                    signature = _signature(store, record.id)
+                    signature = signature_of(store, record.id)
             _publish(store, staged, record, inspection.manifest_bytes, signature)
     finally:
         discard(staged)
@@ -94,16 +92,6 @@ def _intact(store: Store, record: ImageRecord) -> bool:
         # A damaged blob is no reason to refuse a good one; its own verdict goes with it.
         return False
     return True
-
-
-def _signature(store: Store, image_id: str) -> bytes | None:
-    path = f"{store.paths.images}/{image_id}/aci.asc"
-    try:
-        return read_limited(path, SIGNATURE_LIMIT)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise_disk_error(error, path)
 
 
 def _publish(store: Store, staged: str, record: ImageRecord, manifest: bytes, signature: bytes | None) -> None:

@@ -20,7 +20,7 @@ from .files import fsync_directory, raise_disk_error, sync_file_system, write_ne
 from .record import ImageRecord, damaged
 from .staging import discard, staging_directory
 from .trees import LISTING, TreeRecord, complete, listing_of, open_root
-from .verify import digest_fits, open_blob, tree_names, verify_tree
+from .verify import digest_fits, open_blob, set_aside, tree_names, verify_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def _extracted(store: Store, record: ImageRecord, blob: int, directory: str) -> 
         extraction = extract(blob, directory, Limits(), listing=True)
     except ArchiveError as error:
         if not digest_fits(blob, record):
+            set_aside(store, record)
             raise damaged(path, record.id, "the blob's digest does not fit its record") from error
         raise
     except StoreError as error:
@@ -125,6 +126,7 @@ def _extracted(store: Store, record: ImageRecord, blob: int, directory: str) -> 
     except OSError as error:
         raise damaged(path, record.id, error.strerror or "unreadable") from error
     if extraction.image_id != record.id:
+        set_aside(store, record)
         raise damaged(path, record.id, "the blob's image ID does not fit its name")
     return extraction
 

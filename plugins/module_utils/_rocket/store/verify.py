@@ -11,13 +11,18 @@ import os
 
 from ..errors import StoreError
 from .dependencies import tree_id, visits
+from .files import fsync_directory, raise_disk_error, read_limited
 from .record import ImageRecord, damaged
 from .trees import complete, listing_of, open_root, read_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .catalogue import Catalogue
+    from collections.abc import Iterator
 
+    from .catalogue import Catalogue
+    from .store import Store
+
+SIGNATURE_LIMIT = 64 << 10
 _BLOCK = 1 << 20
 
 
@@ -39,19 +44,90 @@ def open_blob(store: Catalogue, record: ImageRecord) -> int:
     raise damaged(path, record.id, f"the blob has {found.st_size} bytes, not {record.file_size}")
 
 
+def has_blob(store: Catalogue, record: ImageRecord) -> bool:
+    """Return whether the blob is there in its full size; its content is not looked at."""
+    try:
+        found = os.lstat(f"{store.paths.images}/{record.id}/aci")
+    except FileNotFoundError:
+        return False
+    return found.st_mode & 0o170000 == 0o100000 and found.st_size == record.file_size
+
+
+def set_aside(store: Store, record: ImageRecord) -> None:
+    """Rename a damaged blob to ``aci.damaged``: the next fetch of the image gets it anew, and pods keep their trees.
+
+    The caller found it damaged and holds the lock of the image ID: else it could be one that has healed meanwhile.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    directory = f"{store.paths.images}/{record.id}"
+    try:
+        os.rename(f"{directory}/aci", f"{directory}/aci.damaged")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise_disk_error(error, directory)
+    fsync_directory(directory)
+
+
+def verify_or_set_aside(store: Store, record: ImageRecord) -> None:
+    """Read the whole blob and compare it with the record; a damaged one is set aside.
+
+    Raises:
+        StoreError: code ``damaged``.
+    """
+    try:
+        verify_blob(store, record)
+    except StoreError:
+        with store.lock(record.id):
+            try:
+                verify_blob(store, record)
+            except StoreError:
+                set_aside(store, record)
+                raise
+
+
 def digest_fits(fd: int, record: ImageRecord) -> bool:
     """Return whether the file `fd` is the one that was recorded; its offset is neither used nor moved."""
     import hashlib
 
     digest = hashlib.sha512()
+    for piece in _pieces(fd):
+        digest.update(piece)
+    return "sha512-" + digest.hexdigest() == record.file_digest
+
+
+def _pieces(fd: int) -> Iterator[bytes]:
     offset = 0
     while True:
-        block = os.pread(fd, _BLOCK, offset)
-        if not block:
-            break
-        digest.update(block)
-        offset += len(block)
-    return "sha512-" + digest.hexdigest() == record.file_digest
+        piece = os.pread(fd, _BLOCK, offset)
+        if not piece:
+            return
+        offset += len(piece)
+        yield piece
+
+
+def blob_pieces(store: Catalogue, record: ImageRecord) -> Iterator[bytes]:
+    """Yield the blob; what was yielded is only to be used once this has ended without an error.
+
+    Raises (while iterating):
+        StoreError: code ``damaged``.
+    """
+    import hashlib
+
+    path, digest = f"{store.paths.images}/{record.id}/aci", hashlib.sha512()
+    fd = open_blob(store, record)
+    try:
+        for piece in _pieces(fd):
+            digest.update(piece)
+            yield piece
+    except OSError as error:
+        raise damaged(path, record.id, error.strerror or "unreadable") from error
+    finally:
+        os.close(fd)
+    if "sha512-" + digest.hexdigest() != record.file_digest:
+        raise damaged(path, record.id, "the blob's digest does not fit its record")
 
 
 def verify_blob(store: Catalogue, record: ImageRecord) -> None:
@@ -60,16 +136,23 @@ def verify_blob(store: Catalogue, record: ImageRecord) -> None:
     Raises:
         StoreError: code ``damaged``.
     """
-    path = f"{store.paths.images}/{record.id}/aci"
-    fd = open_blob(store, record)
+    for _piece in blob_pieces(store, record):
+        pass
+
+
+def signature_of(store: Catalogue, image_id: str) -> bytes | None:
+    """Return the signature that an image came with, or None.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    path = f"{store.paths.images}/{image_id}/aci.asc"
     try:
-        fits = digest_fits(fd, record)
+        return read_limited(path, SIGNATURE_LIMIT)
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise damaged(path, record.id, error.strerror or "unreadable") from error
-    finally:
-        os.close(fd)
-    if not fits:
-        raise damaged(path, record.id, "the blob's digest does not fit its record")
+        raise_disk_error(error, path)
 
 
 def tree_names(store: Catalogue, record: ImageRecord) -> tuple[str, ...]:

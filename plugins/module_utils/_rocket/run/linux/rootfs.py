@@ -52,6 +52,21 @@ def mount_overlay(kernel: Kernel, directory: str, tree: str) -> int:
     return kernel.openat2(c.AT_FDCWD, f"{directory}/root", flags, 0)
 
 
+def mount_layers(kernel: Kernel, root: str, layer: str, tree: str) -> None:
+    """Mount what an app left in `layer` over `tree` on the directory `root`, to be read only.
+
+    Raises:
+        LaunchError: the kernel refuses.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+    opened = [kernel.openat2(c.AT_FDCWD, path, flags, 0) for path in (layer, tree)]
+    upper, lower = (f"/proc/self/fd/{fd}" for fd in opened)
+    options = "redirect_dir=nofollow,metacopy=off,index=off"
+    kernel.mount("overlay", root, "overlay", c.MS_RDONLY | _QUIET, f"lowerdir={upper}:{lower},{options}")
+    for fd in opened:
+        os.close(fd)
+
+
 def own_namespace() -> int:
     """Return a descriptor of this process's mount namespace, for pivot(); to be opened while the host's /proc is there."""
     return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
