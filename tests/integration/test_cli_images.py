@@ -25,7 +25,7 @@ def fetch(rocket, tmp_path):
     """Build an image of files, fetch it, return its image ID; the file stays as `<name>.aci`."""
 
     def make(name, files=None, version="1.0", busybox=False, **members):
-        tree = tmp_path / f"{name}-tree"
+        tree = tmp_path / f"{name}-{version}"
         tree.mkdir()
         if busybox:
             (tree / "bin").mkdir()
@@ -93,6 +93,17 @@ def test_what_a_pod_stands_on_is_not_removed(rocket, fetch):
     assert rocket("run-prepared", uuid) == ""
     rocket("gc", "--grace-period=0", "--image-grace=0")
     assert json.loads(rocket("image", "list", "--format=json")) == []
+
+
+def test_a_prepared_pod_starts_from_what_it_was_prepared_with(rocket, fetch):
+    """The dependency is replaced, and everything that nobody needs is collected in between."""
+    fetch("base", {"who": "first"}, busybox=True)
+    fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("cat /who"))
+    uuid = rocket("prepare", "example.com/app").strip()
+    fetch("base", {"who": "second"}, version="2.0", busybox=True)
+    rocket("gc", "--image-grace=0")
+    assert rocket("run-prepared", uuid) == "first"
+    assert rocket("run", "example.com/app") == "second"
 
 
 def test_render_gives_what_a_pod_would_get_and_extract_what_the_archive_holds(rocket, fetch, tmp_path):

@@ -102,11 +102,13 @@ def _other(where: str, what: str) -> StoreError:
 
 
 def tree_id(made_of: tuple[Visit, ...]) -> str:
-    """Return the name of the tree that `visits` returned: the image ID where that alone says what is in it."""
+    """Return the name of the tree that `visits` returned: the image ID where that alone says what is in it.
+
+    Which whitelists apply to whom follows from the images in their order: each says how many it depends on.
+    """
     if len(made_of) == 1 and not made_of[0].whitelists:
         return made_of[0].image.id
-    layers = [[visit.image.id, [record.id for record in visit.chain if record.manifest.path_whitelist]] for visit in made_of]
-    return digest({"format": 1, "layers": layers})
+    return digest({"format": 1, "layers": [visit.image.id for visit in made_of]})
 
 
 def with_dependencies(catalogue: Catalogue, image_ids: Iterable[str]) -> frozenset[str]:
