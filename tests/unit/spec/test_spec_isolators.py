@@ -70,13 +70,8 @@ SET = [{}, {"set": []}, {"set": None}, {"set": "CAP_KILL"}, {"set": [1]}, {"set"
 BAD = {
     OS + "seccomp-remove-set": [
         *SET,
-        {"set": ["@appc.io/all"]},
-        {"set": ["Reboot"]},
-        {"set": ["a b"]},
-        {"set": ["@x"]},
-        {"set": ["@/x"]},
-        {"set": ["@a/../b"]},
-        {"set": ["reboot\n"]},
+        *({"set": [name]} for name in ("Reboot", "a b", "reboot\n", "reboots", "@x", "@/x", "@", "@a/../b", "@x/y", "@appc.io/all")),
+        {"set": ["reboot", "reboots"]},
         *({"set": ["reboot"], "errno": errno} for errno in ("EFOO", "eperm", 1, "1", " EPERM")),
     ],
     OS + "seccomp-retain-set": [*SET, {"set": ["@appc.io/empty"]}, {"set": ["@appc.io/other"]}, {"set": ["read", "-1"]}],
@@ -190,8 +185,8 @@ def test_the_scopes_of_the_table():
 @pytest.mark.parametrize(
     ("pairs", "path"),
     [
-        ([(OS + "seccomp-remove-set", {"set": ["a"]}), (OS + "seccomp-retain-set", {"set": ["a"]})], "isolators[1].name"),
-        ([(OS + "seccomp-retain-set", {"set": ["a"]}), (OS + "seccomp-remove-set", {"set": ["a"]})], "isolators[1].name"),
+        ([(OS + "seccomp-remove-set", {"set": ["read"]}), (OS + "seccomp-retain-set", {"set": ["read"]})], "isolators[1].name"),
+        ([(OS + "seccomp-retain-set", {"set": ["read"]}), (OS + "seccomp-remove-set", {"set": ["read"]})], "isolators[1].name"),
         (
             [(OS + "capabilities-retain-set", {"set": ["CAP_KILL"]}), (OS + "capabilities-remove-set", {"set": ["CAP_KILL"]})],
             "isolators[1].name",
@@ -246,15 +241,6 @@ def test_capabilities_are_those_of_the_kernel():
 def test_a_capability_nearly_named_is_suggested():
     with pytest.raises(SpecError, match="did you mean CAP_NET_ADMIN"):
         read("app", (OS + "capabilities-retain-set", {"set": ["NET_ADMIN"]}))
-
-
-def test_every_name_of_an_error_of_this_machine_is_known():
-    import errno
-
-    from _rocket.spec.isolator_values import ERRNO_NAMES
-
-    assert {name for name in vars(errno) if name.startswith("E")} - {"ENOTCAPABLE", "EQFULL"} <= ERRNO_NAMES
-    assert len(ERRNO_NAMES) == 134  # asm-generic/errno.h and errno-base.h, and ENOTSUP, which the C library adds
 
 
 def test_finding():
