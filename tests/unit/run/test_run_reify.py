@@ -180,6 +180,13 @@ def test_a_generation_is_read_back_and_a_changed_one_refused(full):
         Generation.from_json(value)
 
 
+@pytest.mark.spec("T4")
+def test_what_is_odd_in_an_image_is_worth_a_word(make_store, make_image):
+    newer = generation(make_store(make_image(acVersion="0.9.0")))
+    assert newer.warnings == ("web: acVersion 0.9.0 is newer than 0.8.11: what it added is ignored (T4)",)
+    assert generation(make_store(make_image())).warnings == ()
+
+
 def test_a_volume_that_nobody_mounts_is_worth_a_word(full):
     made = generation(full, volumes=[{"name": "idle", "kind": "empty"}])
     assert any("idle" in warning for warning in made.warnings)

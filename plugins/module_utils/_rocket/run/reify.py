@@ -92,10 +92,12 @@ def reify(
     manifest = declaration.template()
     declared = declaration.value.get("apps")
     volumes: list[dict[str, Any]] = list(manifest.get("volumes") or [])
+    warnings: list[str] = []
     for index, app in enumerate(manifest["apps"]):
         path = f"apps[{index}]" if declared is not None else f"manifest.apps[{index}]"
         record = find(image_reference(app["image"]))
         _fix_image(app, record, path)
+        warnings += [f"{app['name']}: {text}" for text in record.manifest.warnings()]
         if app.get("app") is None:
             image_app = record.manifest.app
             app["app"] = _effective(declared[index] if declared else {}, image_app.to_json() if image_app else {}, path)
@@ -114,7 +116,7 @@ def reify(
         declaration.normal(),
         value,
         {"strict": strict, "allow_ignored": sorted(allow_ignored)},
-        checked.warnings(),
+        (*warnings, *checked.warnings()),
     )
 
 

@@ -19,6 +19,9 @@ _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _HEX = frozenset("0123456789abcdef")
 
 IDENTIFIER_LIMIT = 255
+# Of an AC Name: of apps and pods, whose names become host names; of volumes, mount points and ports, which become file names.
+HOST_NAME_LIMIT = 63
+NAME_LIMIT = 255
 IMAGE_ID_DIGITS = 128
 
 
@@ -58,7 +61,7 @@ def check_ac_identifier(value: object, path: str, rule: str = "T1") -> str:
     return value
 
 
-def check_ac_name(value: object, path: str, limit: int = 63, rule: str = "T2") -> str:
+def check_ac_name(value: object, path: str, limit: int = HOST_NAME_LIMIT, rule: str = "T2") -> str:
     """Return `value`, an AC Name: words of a-z and 0-9 joined by a single dash, at most `limit` characters.
 
     Raises:

@@ -125,7 +125,7 @@ def _read_resource(node: Node, parse: Callable[[object, str], int]) -> Resource:
 
 def _refuse_default(node: Node) -> None:
     if node.flag("default", "I5"):
-        raise SpecError("this isolator has no default", path=join(node.path, "default"), rule="I5", hint="remove it")
+        raise SpecError("false or nothing was expected", path=join(node.path, "default"), value=True, rule="I5", hint="remove it")
 
 
 def read_cpu(node: Node) -> Resource:
@@ -157,7 +157,7 @@ def read_default_limit(node: Node) -> Resource:
         raise default.error("true was expected: the limit holds for every device or interface", "I5")
     request = node.optional("request", "I5")
     if request is not None:
-        raise SpecError("this isolator has no request", path=request.path, rule="I5", hint="remove it")
+        raise request.error("nothing was expected, this isolator has no request", "I5", "remove it")
     node.required("limit", "I3")
     return _read_resource(node, parse_quantity)
 

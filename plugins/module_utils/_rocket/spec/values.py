@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 AC_VERSION = "0.8.11"
-ID_LIMIT = (1 << 31) - 1
+# The largest user or group (M7): -1 means none to the kernel, and what is above is no number to every program.
+ID_LIMIT = (1 << 31) - 2
 _PATH_LIMIT = 4095
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
 
@@ -109,7 +110,7 @@ def check_labels(labels: Iterable[NamedValue], path: str) -> None:
     """
     seen = {label.name: (label.value, f"{path}[{index}]") for index, label in enumerate(labels)}
     if "name" in seen:
-        raise SpecError("a label must not be called name", path=join(seen["name"][1], "name"), rule="T9")
+        raise SpecError("a label that is not called name was expected", path=join(seen["name"][1], "name"), value="name", rule="T9")
     if "os" not in seen:
         return
     os_name, os_path = seen["os"]
@@ -262,11 +263,11 @@ def check_web_address(value: str, path: str) -> str:
     return value
 
 
-def check_absolute_path(node: Node, rule: str) -> str:
+def check_absolute_path(node: Node, rule: str, root: bool = True) -> str:
     """Return the absolute path in `node` without ``.`` parts, doubled and trailing slashes.
 
     Raises:
-        SpecError: `rule`; relative, with a ``..`` part or NUL, or above 4095 bytes.
+        SpecError: `rule`; relative, with a ``..`` part or NUL, above 4095 bytes, or ``/`` itself unless `root`.
     """
     text = node.text(rule)
     if not text.startswith("/"):
@@ -276,4 +277,6 @@ def check_absolute_path(node: Node, rule: str) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise node.error("a path without .. was expected", rule)
+    if not parts and not root:
+        raise node.error("a path below the root was expected", rule)
     return "/" + "/".join(parts)
