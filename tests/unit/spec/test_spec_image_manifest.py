@@ -26,6 +26,7 @@ def changed(path, value):
     return manifest_samples.changed(FULL, path, value)
 
 
+@pytest.mark.spec("M4", "M9", "M11", "M13", "M14", "M15", "M16", "M17", "M18", "T11")
 def test_everything_is_read_and_written_back():
     manifest = parse_image_manifest(json.dumps(FULL).encode())
     assert manifest.to_json() == FULL
@@ -35,6 +36,7 @@ def test_everything_is_read_and_written_back():
     assert manifest.warnings() == ()
 
 
+@pytest.mark.spec("M6", "M10")
 def test_the_smallest_manifest_has_the_defaults():
     small = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "app": {"user": "0", "group": "0"}}
     manifest = ImageManifest.from_json(small)
@@ -42,12 +44,14 @@ def test_the_smallest_manifest_has_the_defaults():
     assert (manifest.app.working_directory, manifest.app.exec, manifest.path_whitelist) == ("/", (), ())
 
 
+@pytest.mark.spec("M5")
 def test_null_is_absent_and_never_written():
     members = ("labels", "app", "dependencies", "pathWhitelist", "annotations", "more")
     manifest = ImageManifest.from_json({**FULL, **dict.fromkeys(members)})
     assert manifest.to_json() == {name: FULL[name] for name in ("acKind", "acVersion", "name")}
 
 
+@pytest.mark.spec("M4", "M9", "M11", "M13", "M14", "T3", "T7", "T10")
 @pytest.mark.parametrize(
     ("path", "value", "where", "rule"),
     [
@@ -96,6 +100,7 @@ def test_a_path_can_stand_before_every_path():
     assert refused.value.path == "images[1].app.user"
 
 
+@pytest.mark.spec("M8")
 def test_the_other_spelling_of_gids_is_read_and_never_written():
     manifest = json.loads(json.dumps(FULL))
     manifest["app"]["supplementaryGids"] = manifest["app"].pop("supplementaryGIDs")
@@ -201,6 +206,7 @@ def test_versions(text, numbers):
     assert parse_version(text) == numbers
 
 
+@pytest.mark.spec("T4", "T9")
 def test_warnings():
     manifest = ImageManifest.from_json({**FULL, "acVersion": "0.9.0", "labels": [{"name": "arch", "value": "vax"}]})
     newer, arch = manifest.warnings()

@@ -27,6 +27,12 @@ def read(scope, *pairs):
     return parse_isolators([{"name": name, "value": value} for name, value in pairs], "isolators", scope)
 
 
+EVERY_ISOLATOR = (
+    *("os/linux/seccomp-remove-set", "os/linux/seccomp-retain-set", "os/linux/selinux-context", "os/linux/apparmor-profile"),
+    *("os/linux/capabilities-remove-set", "os/linux/capabilities-retain-set", "os/linux/no-new-privileges", "os/linux/oom-score-adj"),
+    *("os/linux/cpu-shares", "resource/cpu", "resource/memory", "resource/block-bandwidth", "resource/block-iops"),
+    *("resource/network-bandwidth", "os/unix/sysctl"),
+)
 GOOD = [
     (OS + "seccomp-remove-set", {"set": ["reboot", "reboot"]}, SeccompSet(("reboot",))),
     (OS + "seccomp-remove-set", {"set": ["@appc.io/empty"], "errno": "ENOTSUP"}, SeccompSet(("@appc.io/empty",), "ENOTSUP")),
@@ -51,7 +57,7 @@ GOOD = [
 ]
 
 
-@pytest.mark.spec("T6")
+@pytest.mark.spec("T6", *EVERY_ISOLATOR)
 @pytest.mark.parametrize(("name", "value", "parsed"), GOOD)
 def test_values(name, value, parsed):
     scope = ISOLATORS[name][0][0]
@@ -64,6 +70,7 @@ def test_values(name, value, parsed):
 
 def test_every_isolator_has_a_good_value_here():
     assert {name for name, _ignored, _ignored in GOOD} == set(ISOLATORS)
+    assert {*EVERY_ISOLATOR, "appc.rocket/pids"} == set(ISOLATORS)
 
 
 SET = [{}, {"set": []}, {"set": None}, {"set": "CAP_KILL"}, {"set": [1]}, {"set": [""]}, {"set": ["a", None]}, [], "x", 1]
@@ -124,7 +131,7 @@ BAD = {
 }
 
 
-@pytest.mark.spec("I5")
+@pytest.mark.spec("I5", *EVERY_ISOLATOR)
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_refused_values(name, value):
     with pytest.raises(SpecError) as refused:
@@ -146,7 +153,7 @@ def test_a_value_is_required(name, item):
         parse_isolators([{"name": name, **item}], "isolators", "app")
 
 
-@pytest.mark.spec("I2")
+@pytest.mark.spec("I2", "M12")
 def test_an_unknown_isolator_is_kept_as_it_is():
     value = [{"name": "example.com/color", "value": {"x": [1, None]}, "why": "art"}]
     (isolator,) = parse_isolators(value, "isolators", "pod")

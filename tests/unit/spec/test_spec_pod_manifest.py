@@ -31,6 +31,7 @@ def refusal(call, *arguments):
     return refused.value.path, refused.value.rule
 
 
+@pytest.mark.spec("P5", "P8", "P10", "P11")
 def test_everything_is_read_and_written_back():
     manifest = parse_pod_manifest(json.dumps(FULL).encode())
     assert manifest.to_json() == FULL
@@ -48,12 +49,22 @@ def test_names_of_apps_are_those_of_hosts_and_names_of_volumes_may_be_longer():
     assert refusal(PodManifest.from_json, changed("apps.0.name", "a" * 64)) == ("apps[0].name", "T2")
 
 
+@pytest.mark.spec("P9")
+def test_annotations_of_pods_and_their_apps_are_named_by_identifiers():
+    for path in ("annotations", "apps.0.annotations"):
+        PodManifest.from_json(changed(path, [{"name": "a/b.c", "value": ""}, {"name": "a", "value": "x"}]))
+        where = path.replace("apps.0", "apps[0]")
+        assert refusal(PodManifest.from_json, changed(path, [{"name": "a/b", "value": ""}] * 2)) == (f"{where}[1].name", "T11")
+        assert refusal(PodManifest.from_json, changed(path, [{"name": "A", "value": ""}])) == (f"{where}[0].name", "T1")
+
+
 def test_annotations_are_always_a_list_and_nothing_is_null():
     small = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [{"name": "a", "image": {"id": ID}}]}
     absent = dict.fromkeys(("volumes", "isolators", "annotations", "ports", "userLabels"))
     assert PodManifest.from_json({**small, **absent}).to_json() == {**small, "annotations": []}
 
 
+@pytest.mark.spec("P10")
 def test_volumes_have_the_defaults():
     host, empty = PodManifest.from_json(
         changed("volumes", [{"name": "data", "kind": "host", "source": "//srv/./data/"}, {"name": "e", "kind": "empty"}])
@@ -62,6 +73,7 @@ def test_volumes_have_the_defaults():
     assert (empty.mode, empty.uid, empty.gid, empty.read_only) == (0o755, 0, 0, False)
 
 
+@pytest.mark.spec("P10", "P11", "P16", "T3", "T12")
 @pytest.mark.parametrize(
     ("path", "value", "where", "rule"),
     [

@@ -100,6 +100,12 @@ def test_a_default_written_out_or_null_is_not_written_back(manifest, null):
     assert parse(changed).to_json() == manifest
 
 
+BROKEN = (
+    *("T1", "T2", "T4", "T5", "T6", "T9", "T11", "T12", "M1", "M2", "M3", "M5", "M6", "M7", "M8", "M9", "M10", "M11", "M13", "M14", "M15"),
+    *("M16", "M17", "P4", "P5", "P7", "P8", "P10", "P12"),
+)
+
+
 def _check_error(manifest, choice):
     one = breaks.broken(manifest, choice)
     with pytest.raises(SpecError) as refused:
@@ -121,6 +127,37 @@ def test_an_error_names_the_place_the_value_and_the_rule(data, manifest):
         _check_error(manifest, choice)
 
 
+@pytest.mark.spec(
+    "T1",
+    "T2",
+    "T4",
+    "T5",
+    "T6",
+    "T9",
+    "T11",
+    "T12",
+    "M1",
+    "M2",
+    "M3",
+    "M5",
+    "M6",
+    "M7",
+    "M8",
+    "M9",
+    "M10",
+    "M11",
+    "M13",
+    "M14",
+    "M15",
+    "M16",
+    "M17",
+    "P4",
+    "P5",
+    "P7",
+    "P8",
+    "P10",
+    "P12",
+)
 @pytest.mark.parametrize("manifest", [samples.IMAGE, samples.POD], ids=["image", "pod"])
 def test_everything_that_can_be_broken_in_a_full_manifest_is_refused_at_its_place(manifest):
     choices = breaks.candidates(manifest)

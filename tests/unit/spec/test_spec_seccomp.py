@@ -28,7 +28,7 @@ def read(isolator, *names):
     return found.parsed.names
 
 
-@pytest.mark.spec("I5")
+@pytest.mark.spec("I5", "os/linux/seccomp-remove-set", "os/linux/seccomp-retain-set")
 @pytest.mark.parametrize("isolator", [REMOVE, RETAIN])
 @pytest.mark.parametrize(
     ("name", "meant"),

@@ -62,7 +62,7 @@ class Isolation:
     def app(self, name: str, isolators: tuple[Isolator, ...]) -> dict[str, Any]:
         """Return the members of the launch record that the isolators of app `name` decide.
 
-        Without an isolator: the 14 default capabilities, and no_new_privileges on, which counts as modified (the text's
+        With neither capabilities set the 14 defaults, and no_new_privileges on, which counts as modified (the text's
         default is off). An isolator's own value stands, also false. At most DEFAULT_PIDS processes, so that one app that
         forks without end does not take the host (L39).
 

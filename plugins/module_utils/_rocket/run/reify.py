@@ -5,10 +5,11 @@
 Reifying fixes every image by its ID, gives each app the whole ``app`` that it will run with, and satisfies every mount
 point. It reads images through `find` and touches nothing.
 
-The effective app is the pod's, else the image's (P6), never a mixture of the two in a pod manifest. In the short form of a
-declaration `exec`, `user`, `group` and `working_directory` replace the image's; variables replace those of the same name
-and are added behind them; an isolator replaces the image's of the same name, or of the name that it excludes (I5); a
-``read_only`` mount makes its mount point read-only. The result is a whole app, written into the manifest.
+The effective app is the pod's, else the image's (P6), never a mixture of the two in a pod manifest, and never that of
+an image it depends on (D2). In the short form of a declaration `exec`, `user`, `group` and `working_directory`
+replace the image's; variables replace those of the same name and are added behind them; an isolator replaces the
+image's of the same name, or of the name that it excludes (I5); a ``read_only`` mount makes its mount point read-only.
+The result is a whole app, written into the manifest.
 
 A mount point without a mount takes the pod's volume of its own name, else an empty volume of its own that is made for it
 (``<app>-<mount point>``): two apps never come to share a volume that nobody declared.

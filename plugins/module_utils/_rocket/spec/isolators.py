@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Isolators of apps and pods: names, scopes, values, and what must not stand together (docs/spec-conformance.md I1 to I5).
 
-An unknown isolator is kept with ``parsed=None``; whoever runs the pod lists it as ignored (I2).
+An unknown isolator is kept with ``parsed=None`` (M12); whoever runs the pod lists it as ignored (I2).
 
 Not handled here: enforcing them (see run), what this kernel has.
 """

@@ -92,7 +92,7 @@ def read_named(node: Node | None, rule: str) -> tuple[NamedValue, ...]:
 
 
 def read_labels(node: Node | None) -> tuple[NamedValue, ...]:
-    """Return the labels in `node`: unique, never ``name``, and an os and arch that exist.
+    """Return the labels in `node` (M4): unique, never ``name``, and an os and arch that exist.
 
     Raises:
         SpecError: T9, T10.
@@ -136,7 +136,7 @@ def fits_platform(labels: Iterable[NamedValue], os_name: str, arch: str) -> bool
 
 
 def read_annotations(node: Node | None) -> tuple[NamedValue, ...]:
-    """Return the annotations in `node`; the names that the specification knows have checked values.
+    """Return the annotations in `node` (M18, P9); the names that the specification knows have checked values.
 
     Raises:
         SpecError: T11, T7 for ``created``.
@@ -154,7 +154,7 @@ def read_annotations(node: Node | None) -> tuple[NamedValue, ...]:
 
 
 def read_user_values(node: Node | None) -> tuple[tuple[str, str], ...]:
-    """Return userLabels or userAnnotations, an object of strings, as pairs sorted by name.
+    """Return userLabels or userAnnotations (M15), an object of strings, as pairs sorted by name.
 
     Raises:
         SpecError: T12.

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of a pod and the mounts of its apps (docs/spec-conformance.md P8, P10, P16).
+"""Volumes of a pod and the mounts of its apps (docs/spec-conformance.md P2, P8, P10, P16).
 
 Not handled here: whether a source exists, and what stands at a target (see run).
 """
