@@ -56,10 +56,19 @@ def _number(check: Callable[[int], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and check(value)
 
 
+def _objects(value: Any, within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All objects in a manifest that may be broken, each with the name of the list or member that holds it."""
+    if isinstance(value, dict):
+        yield within, value
+        for name, item in value.items():
+            yield from _objects(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _objects(item, within)
+
+
 def _isolators(manifest: Any) -> Iterator[dict[str, Any]]:
-    apps = [manifest.get("app")] + [app.get("app") for app in manifest.get("apps") or []]
-    for holder in [manifest, *filter(None, apps)]:
-        yield from holder.get("isolators") or []
+    return (item for within, item in _objects(manifest) if within == "isolators")
 
 
 def _unknown_isolator(manifest: Any, refusal: Any) -> bool:
@@ -76,11 +85,11 @@ def _kilo(manifest: Any, refusal: Any) -> bool:
 
 
 def _riscv(manifest: Any, refusal: Any) -> bool:
-    return refusal is None and {"name": "arch", "value": "riscv64"} in manifest.get("labels", [])
+    return refusal is None and ("labels", {"name": "arch", "value": "riscv64"}) in list(_objects(manifest))
 
 
-def _no_value(_manifest: Any, refusal: Any) -> bool:
-    return refusal is not None and refusal.rule == "T6" and place(refusal.path) == "isolators[].value"
+def _no_value(manifest: Any, refusal: Any) -> bool:
+    return refusal is not None and any(item.get("value") is None and item.get("name") in ISOLATORS for item in _isolators(manifest))
 
 
 def _another_case(_manifest: Any, refusal: Any) -> bool:
@@ -188,8 +197,9 @@ ROWS = [
     ),
     _refuses("sysctl that is empty", "I5", "isolators[].value", EMPTY),
     _refuses("sysctl that is not the pod's own", "I5", 'isolators[].value["kernel.core_pattern"]', "not the pod's own"),
+    _refuses("sysctl with a line break", "I5", 'isolators[].value["kernel.sem"]', "without control characters"),
     _refuses("an AppArmor profile that is none", "I5", "isolators[].value.profile"),
-    Difference("an isolator without value that the library does not know", "T6", WE_REFUSE, _no_value),
+    _refuses("an isolator without name or value that it does not look at", "T6", f"{_LIST_SCOPE} isolators[].value", MISSING),
     Difference("an isolator that nobody knows", "M12", WE_ACCEPT, _unknown_isolator),
     Difference("an AppArmor profile, which the library does not know", "I5", WE_ACCEPT, _apparmor),
     Difference("K for a thousand", "I4", WE_ACCEPT, _kilo),

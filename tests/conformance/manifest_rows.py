@@ -285,7 +285,7 @@ ROWS = [
     (
         "unknown isolator of a pod without value",
         pod(isolators=[{"name": "x/y"}]),
-        "an isolator without value that the library does not know",
+        "an isolator without name or value that it does not look at",
     ),
     ("memory 9Ei", memory("9Ei"), "a quantity above 2**63-1"),
     ("memory empty", memory(""), ""),
@@ -321,4 +321,15 @@ ROWS = [
         "a time with a comma, a short hour or a zone of a day",
     ),
     ("created of zone -00:00", image(annotations=[{"name": "created", "value": "2026-02-28T10:00:00-00:00"}]), ""),
+    (
+        "isolator of a pod without name",
+        pod(isolators=[{"value": 1}]),
+        "an isolator without name or value that it does not look at",
+    ),
+    ("sysctl of two lines", pod(isolators=[{"name": "os/unix/sysctl", "value": {"kernel.sem": "1\n2"}}]), "sysctl with a line break"),
+    (
+        "riscv64 in a pod",
+        pod_app(image={"id": ID, "labels": [{"name": "os", "value": "linux"}, {"name": "arch", "value": "riscv64"}]}),
+        "riscv64",
+    ),
 ]

@@ -297,6 +297,10 @@ def test_what_is_not_enforced_is_said_and_refused_in_strict_mode(make_store):
     with pytest.raises(IsolatorError, match=r"example\.com/new"):
         record(made, strict=True)
     assert outcomes(record(made, strict=True, allow_ignored=("example.com/new",)), "example.com/new") == [("web", "ignored")]
+    misspelt = generation(make_store(), {"isolators": [{"name": "resource/memmory", "value": {"limit": "1G"}}]})
+    reasons = {row["name"]: row["reason"] for row in record(misspelt)["isolators"] + launch["isolators"]}
+    assert reasons["resource/memmory"] == "it is not known here, resource/memory is"
+    assert reasons["example.com/new"] == "it is not known here"
 
 
 @pytest.mark.spec("I2")
