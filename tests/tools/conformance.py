@@ -13,6 +13,7 @@ rule without a test or a place, one that is not offered and has a test, and what
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import re
 import sys
@@ -37,6 +38,15 @@ it, where in `plugins/module_utils/_rocket`, and the tests that prove it. Writte
 `tests/tools/requirements.py`, the code and the marks on the tests; a test keeps the three and this page together.
 
 "Not offered yet" says that this version does not do it; "decided" that the text leaves it to us and what we do instead.
+"""
+DIFFERENCES = """
+## Where the specification's own validator differs
+
+`tests/conformance` compares our reading with `actool validate` 0.8.11. It differs in these things and, as far as the tests go, in no other.
+"JSON" stands for how documents are read at all.
+
+| What | Rule | Difference |
+|---|---|---|
 """
 
 
@@ -131,8 +141,9 @@ def page(
     not_offered: Mapping[str, str],
     places: Mapping[str, Iterable[str]],
     proofs: Mapping[str, Iterable[str]],
+    differences: Iterable[tuple[str, str, str]] = (),
 ) -> str:
-    """Return the page as it should be."""
+    """Return the page as it should be; `differences` are name, rule and direction."""
     lines, group = [HEAD.rstrip()], ""
     for row in rows:
         title = groups[row.number[0]] if re.fullmatch(r"[A-Z]\d+a?", row.number) else "Isolators one by one"
@@ -147,7 +158,17 @@ def page(
         number = row.number if title in groups.values() else f"`{row.number}`".replace(" enforced`", "` enforced")
         where = "<br>".join(f"`{place}`" for place in sorted(places.get(row.number, ())))
         lines.append(f"| {number} | {rule} | {where} | {'<br>'.join(sorted(set(proofs.get(row.number, ()))))} |")
+    lines.append(DIFFERENCES.rstrip())
+    lines += [f"| {name} | {rule} | {direction} |" for name, rule, direction in differences]
     return "\n".join(lines) + "\n"
+
+
+def differences_of_the_tests() -> list[tuple[str, str, str]]:
+    """Return name, rule and direction of the rows of tests/conformance/*_differences.py, one table behind the other."""
+    sys.path[:0] = [str(PRODUCT.parent), str(TOP / "tests" / "conformance")]
+    modules = [importlib.import_module(path.stem) for path in sorted((TOP / "tests" / "conformance").glob("*_differences.py"))]
+    rows = [row for module in modules for row in module.ROWS]
+    return sorted(((row.name, row.rule, row.direction) for row in rows), key=lambda row: row[2], reverse=True)
 
 
 def collect(names: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -169,7 +190,12 @@ def main(arguments: list[str]) -> int:
 
     places, proofs = collect(row.number for row in REQUIREMENTS if not NUMBER.fullmatch(row.number))
     found = problems(REQUIREMENTS, NOT_OFFERED, (DATA_GROUPS, NOT_ABOUT_DATA), places, proofs)
-    wanted = page(REQUIREMENTS, GROUPS, NOT_OFFERED, places, proofs)
+    differences = differences_of_the_tests()
+    known = {row.number for row in REQUIREMENTS} | {"JSON"}
+    found += [
+        f"the difference {name!r} names {rule}, which is no requirement" for name, rule, _direction in differences if rule not in known
+    ]
+    wanted = page(REQUIREMENTS, GROUPS, NOT_OFFERED, places, proofs, differences)
     if "--check" not in arguments:
         PAGE.write_text(wanted, encoding="utf-8")
     elif PAGE.read_text(encoding="utf-8") != wanted:

@@ -118,6 +118,16 @@ def test_the_page_says_what_is_missing_and_what_was_decided():
     assert text.index("## Types") < text.index("## Service") < text.index("## Isolators one by one")
 
 
+def test_deliberate_differences_are_shown_and_their_rules_exist(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(conformance, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(
+        conformance, "differences_of_the_tests", lambda: [("long names", "T1", "we refuse"), ("odd ones", "T77", "we accept")]
+    )
+    assert conformance.main([]) == 1
+    assert "| long names | T1 | we refuse |" in conformance.PAGE.read_text(encoding="utf-8")
+    assert "the difference 'odd ones' names T77" in capsys.readouterr().out
+
+
 def test_all_requirements_are_listed():
     numbers = [row.number for row in requirements.REQUIREMENTS]
     for letter, last, extra in (("T", 12, "T9a T11a"), ("A", 11, ""), ("M", 18, "M14a"), ("D", 7, ""), ("P", 22, ""), ("E", 8, "")):
