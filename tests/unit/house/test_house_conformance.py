@@ -25,8 +25,9 @@ PLACES, PROOFS = {"T1": ["spec/a.py"], "resource/cpu": ["spec/b.py"]}, {"T1": ["
 MISSING = {"S1": "a server"}
 
 
-def problems(rows=ROWS, missing=MISSING, places=PLACES, proofs=PROOFS, excepted=()):
-    return conformance.problems(rows, missing, ("T", excepted), places, proofs)
+def problems(excepted=(), **changes):
+    given = {"rows": ROWS, "missing": MISSING, "places": PLACES, "proofs": PROOFS, **changes}
+    return conformance.problems(given["rows"], given["missing"], ("T", excepted), given["places"], given["proofs"])
 
 
 def test_what_is_in_order_is_left_alone():
