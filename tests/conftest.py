@@ -36,7 +36,7 @@ def root() -> None:
     require_root()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def program():
     """Find a program of the host by name, or skip."""
     return require_program

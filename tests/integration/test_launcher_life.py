@@ -24,6 +24,7 @@ def test_the_status_of_the_app_is_that_of_the_pod(pod_of, script, status):
     assert f'"exit_status":{status}' in (pod.directory / "ended").read_text()
 
 
+@pytest.mark.spec("P2")
 def test_zero_lets_the_others_go_on_and_another_status_stops_them(tree, pod_with):
     apps = [
         make_app("ends", tree, "exit 0"),
@@ -41,7 +42,7 @@ def test_zero_lets_the_others_go_on_and_another_status_stops_them(tree, pod_with
     assert pod.status("ends")["exit_status"] == 0
 
 
-@pytest.mark.spec("P1")
+@pytest.mark.spec("P1", "E1")
 def test_apps_share_namespaces_and_not_their_roots(tree, pod_with, tmp_path):
     script = "for n in pid net ipc uts mnt cgroup; do readlink /proc/self/ns/$n; done; hostname; touch /mark-$AC_APP_NAME; ls / | grep mark"
     pod = pod_with([make_app("one", tree, script), make_app("two", tree, script)])
@@ -61,6 +62,7 @@ def test_host_network_is_only_by_name(tree, pod_with):
     assert pod.log().strip() == os.readlink("/proc/self/ns/net")
 
 
+@pytest.mark.spec("P20")
 def test_loopback_is_up(pod_of):
     pod = pod_of("cat /proc/net/fib_trie")
     assert pod.run() == 0
@@ -85,7 +87,19 @@ def test_the_environment_is_made_from_nothing(pod_of):
     }  # fmt: skip
 
 
-@pytest.mark.spec("M9")
+@pytest.mark.spec("E3")
+def test_the_working_directory_is_that_of_the_app_for_event_handlers_too(pod_of, tree):
+    (tree / "srv/inner").mkdir(parents=True)
+    handlers = {"pre_start": ["/bin/sh", "-c", "pwd"], "post_stop": ["/bin/sh", "-c", "pwd"]}
+    pod = pod_of("pwd", working_directory="/srv/inner", **handlers)
+    assert pod.run() == 0
+    assert pod.log() == "/srv/inner\n" * 3
+    other = pod_of("pwd", name="other", **handlers)
+    assert other.run() == 0
+    assert other.log() == "/\n" * 3
+
+
+@pytest.mark.spec("M9", "P22")
 def test_event_handlers_come_before_and_after_main_in_its_root(pod_of):
     pod = pod_of(
         "cat /order; echo main >> /order; exit 5",
@@ -127,6 +141,7 @@ def test_a_bare_name_is_looked_up_in_the_path_of_the_app(pod_of, tree):
     assert pod.log() == "hello you\n"
 
 
+@pytest.mark.spec("P22")
 def test_stop_is_sigterm_then_sigkill(tree, pod_with):
     apps = [
         make_app("polite", tree, "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"),
@@ -189,6 +204,7 @@ def test_what_an_app_leaves_running_ends_with_its_main(tree, pod_with):
     assert pod.log("looks") == "gone\n"
 
 
+@pytest.mark.spec("P21")
 def test_all_output_reaches_the_log(pod_of):
     pod = pod_of("seq 1 60000; (sleep 0.1; echo last) & exit 0")
     assert pod.run() == 0
@@ -208,6 +224,7 @@ def test_the_foreground_gets_a_copy_with_names_when_there_are_several(tree, pod_
     assert pod.log("one") == "hello\nrest"
 
 
+@pytest.mark.spec("resource/memory enforced")
 def test_a_memory_limit_is_enforced(pod_of):
     pod = pod_of("dd if=/dev/zero of=/dev/null bs=200M count=1; echo survived $?")
     pod.record["apps"][0]["limits"]["memory_limit"] = 32 << 20

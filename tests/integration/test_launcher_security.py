@@ -87,6 +87,7 @@ def test_l3_the_lock_is_not_held_by_the_pod(pod_of, tmp_path):
 FACTS = "grep -E '^(Cap|NoNewPrivs|Sig(Ign|Blk)|Groups|Uid|Gid)' /proc/self/status; cat /proc/self/oom_score_adj; umask; ulimit -n"
 
 
+@pytest.mark.spec("E6", "M8", "neither capabilities set", "os/linux/oom-score-adj enforced", "os/linux/no-new-privileges enforced")
 @pytest.mark.parametrize(("user", "effective"), [("0", "00000000a80425fb"), ("1000", "0000000000000000")])
 def test_l5_l42_capabilities_signals_and_groups(pod_of, user, effective):
     pod = pod_of(FACTS, user=user, group=user, supplementary_gids=[7, 9], oom_score_adj=500)
@@ -147,6 +148,7 @@ def test_l9_a_passwd_that_is_no_plain_file_is_refused(pod_of, tree, kind):
     assert "/etc/passwd" in announced and "refused" in announced
 
 
+@pytest.mark.spec("E4")
 @pytest.mark.parametrize("name", ["proc", "sys", "dev"])
 @pytest.mark.parametrize("kind", ["link", "link inside", "file"])
 def test_l10_l14_the_kernels_directories_are_real(pod_of, tree, tmp_path, name, kind):
@@ -162,6 +164,24 @@ def test_l10_l14_the_kernels_directories_are_real(pod_of, tree, tmp_path, name, 
     assert pod.wait() == 254
     assert f"the image's /{name} is" in announced
     assert list(victim.iterdir()) == []
+
+
+@pytest.mark.spec("E4")
+def test_the_kernels_directories_have_what_the_specification_lists(pod_of):
+    nodes = "null zero full random urandom tty console"
+    script = f"""
+    cd /dev; for n in {nodes}; do stat -c "%n %F %t:%T %a" $n; done; readlink ptmx; test -c pts/ptmx && echo multiplexer
+    stat -f -c "%n %T" /proc /sys /dev/pts /dev/shm
+    """
+    pod = pod_of(script)
+    assert pod.run() == 0
+    numbers = "1:3 1:5 1:7 1:8 1:9 5:0 1:3"
+    expected = [f"{node} character special file {number} 666" for node, number in zip(nodes.split(), numbers.split())]
+    lines = pod.log().splitlines()
+    assert lines[:9] == [*expected, "pts/ptmx", "multiplexer"]
+    assert [line.split()[0] for line in lines[9:]] == ["/proc", "/sys", "/dev/pts", "/dev/shm"]
+    types = [line.split()[1].removeprefix("0x") for line in lines[9:]]
+    assert types == ["proc", "sysfs", "devpts", "tmpfs"] or types == ["9fa0", "62656572", "1cd1", "1021994"], types
 
 
 def test_missing_kernel_directories_are_made_in_the_pods_own_layer(pod_of, tree):
@@ -215,6 +235,7 @@ def test_a_read_only_root_stays_read_only(pod_of, tmp_path):
     assert (data / "y").exists()
 
 
+@pytest.mark.spec("D6", "D7")
 def test_the_tree_itself_is_never_written(pod_of, tree):
     pod = pod_of("echo harm > /etc/passwd; rm /bin/cat; touch /new")
     assert pod.run() == 0

@@ -63,7 +63,7 @@ class SpecError(RocketError):
         what: what the rule asks for.
         path: JSON path of the offending value (``apps[1].app.ports[0].port``), or what was being read.
         value: the offending value.
-        rule: number of the rule in docs/spec-conformance.md (``T1``, ``P10``).
+        rule: number of the rule in docs/spec-conformance.md.
     """
 
     code = "spec"

@@ -19,7 +19,7 @@ from _rocket.image import check
 NAME = "example.com/app"
 
 
-@pytest.mark.spec("V11")
+@pytest.mark.spec("V11", "A8")
 def test_a_name_is_discovered_verified_and_stored(site, fetcher, verifier, store, paths):
     data = archive()
     site.publish(data)

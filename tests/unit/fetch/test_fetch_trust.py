@@ -39,6 +39,7 @@ def signer(program):
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.spec("A11")
 def test_an_image_enters_by_a_trusted_key_and_by_no_other(site, store, paths, options, signer):
     fingerprint, key, sign = signer
     keyring = Keyring(paths)

@@ -37,6 +37,8 @@ CONTENTS = "plugins/module_utils/_rocket/host/contents.py"
 RENAMED = {"_sha2", "_sha512"}
 # Where a package from outside the standard library may be imported, inside functions.
 THIRD_PARTY = {"requests": {"fetch"}, "urllib3": {"fetch"}, "cryptography": {"trust"}, "yaml": {"cli"}}
+# What the specification's part may import from outside: parsing, and the hash of canonical JSON.
+PURE = {"__future__", "json", "hashlib", *RENAMED}
 SHELLS = ("plugins/modules/", "plugins/module_utils/_ansible/", "plugins/module_utils/_rocket/cli/main.py")
 FORBIDDEN_WORDS = {"manager", "managers", "helper", "helpers", "util", "utils", "common"}
 MODULES_OF_ANSIBLE = {"ansible", "ansible_collections"}
@@ -285,6 +287,18 @@ def length(source: Source, limit: int = 450) -> Iterator[str]:
     lines = source.text.count("\n")
     if lines > limit:
         yield f"{source.path}:{limit}: {lines} lines; split it (the limit is {limit}, the aim 300)"
+
+
+def no_input_output(source: Source) -> Iterator[str]:
+    """The specification's part is data and rules: it imports nothing that reaches outside, and opens nothing."""
+    if part_of(module_name(source.path)) != "spec":
+        return
+    for item in imports(source):
+        if not item.relative and not item.for_types and item.module not in PURE:
+            yield f"{source.path}:{item.line}: {item.module} is not for data and rules"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "exec", "eval", "input"):
+            yield f"{source.path}:{node.lineno}: {node.func.id}() in the specification's part"
 
 
 def cycles(product: Sequence[Source]) -> Iterator[str]:

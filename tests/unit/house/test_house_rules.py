@@ -32,6 +32,8 @@ PLANTED = [
     (rules.third_party, P + "fetch/a.py", "def f():\n    import cryptography.x509", "import os"),
     (rules.literal_imports, P + "cli/a.py", "__import__('x')", "def f():\n    from . import stop"),
     (rules.literal_imports, P + "cli/a.py", "import importlib", "import os"),
+    (rules.no_input_output, P + "spec/a.py", "def f():\n    import os", "def f():\n    import json"),
+    (rules.no_input_output, P + "spec/a.py", "x = open('y').read()", "x = reopen('y')"),
     (rules.broad_except, P + "run/a.py", "try:\n    f()\nexcept:\n    pass", "try:\n    f()\nexcept OSError:\n    pass"),
     (
         rules.broad_except,
@@ -133,6 +135,7 @@ RULES_OF_THE_PRODUCT = [
     rules.import_directions,
     rules.relative_imports,
     rules.third_party,
+    rules.no_input_output,
 ]
 RULES_OF_PLUGINS = [
     rules.literal_imports,

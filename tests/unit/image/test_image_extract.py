@@ -255,7 +255,6 @@ def test_file_replaces_a_link(unpack):
     assert read(unpack, b"l") == b"new"
 
 
-@pytest.mark.spec("D4")
 def test_a_directory_replaces_a_link_and_what_was_reached_through_it(unpack):
     """The open parent was found through the link: after the link is gone, the same name is another directory."""
     unpack(

@@ -159,6 +159,7 @@ def test_hostile_values_are_refused_where_they_stand(value, path):
     assert error(value).startswith(path)
 
 
+@pytest.mark.spec("os/linux/capabilities-remove-set enforced")
 def test_no_capabilities_is_the_removal_of_all_defaults():
     isolators = Declaration.from_json(app(isolators={"capabilities": []})).normal()["apps"][0]["isolators"]
     assert isolators[0]["name"] == "os/linux/capabilities-remove-set" and len(isolators[0]["value"]["set"]) == 14
@@ -180,6 +181,7 @@ def test_a_pod_manifest_may_be_a_template():
     assert {"name": "appc.rocket/network", "value": "host"} in template["annotations"]
 
 
+@pytest.mark.spec("T11a")
 def test_settings_of_a_pod_manifest_come_from_its_annotations():
     manifest = {**POD, "annotations": [{"name": "appc.rocket/stop-timeout", "value": "3"}]}
     assert Declaration.from_json({"name": "shop", "manifest": manifest}).normal()["stop_timeout"] == 3

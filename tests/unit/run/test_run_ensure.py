@@ -75,6 +75,7 @@ def test_what_is_planned_changes_nothing(host, tmp_path):
     assert sorted(os.walk(tmp_path)) == before
 
 
+@pytest.mark.spec("D6")
 def test_a_pod_that_ended_is_started_again_as_a_new_pod(host):
     _plan, first = host.ensure()
     host.starter.crash()

@@ -89,6 +89,36 @@ def test_the_app_of_a_pod_manifest_replaces_the_image_s_as_a_whole(full):
     assert "volumes" not in made.manifest
 
 
+@pytest.mark.spec("D2")
+def test_the_app_of_a_dependency_is_ignored(make_store, make_image):
+    base = make_image(name="example.com/base", digit="b", app=FULL)
+    store = make_store(make_image(app=None, dependencies=[{"imageName": "example.com/base"}]), base)
+    with pytest.raises(SpecError, match="the image does not say its exec"):
+        generation(store)
+    own = make_store(make_image(dependencies=[{"imageName": "example.com/base"}]), base)
+    (app,) = generation(own).manifest["apps"]
+    assert (app["app"]["exec"], "mounts" in app, "volumes" in generation(own).manifest) == (["/bin/web"], False, False)
+
+
+@pytest.mark.spec("T11a")
+def test_annotations_of_an_image_say_nothing_about_the_pod(make_store, make_image):
+    bold = [{"name": "appc.rocket/network", "value": "host"}, {"name": "appc.rocket/stop-timeout", "value": "9"}]
+    made, plain = generation(make_store(make_image(annotations=bold))), generation(make_store(make_image()))
+    assert made.manifest == plain.manifest
+    assert (record(made)["network"], record(made)["stop_timeout"]) == ("none", 10)
+
+
+@pytest.mark.spec("T12")
+def test_a_pod_runs_the_same_whatever_the_user_annotations_say(make_store, make_image):
+    words = {"userAnnotations": {"restart": "always", "user": "root"}, "userLabels": {"os": "plan9", "": "x"}}
+    manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [{"name": "web", "image": {"name": "example.com/web"}}]}
+    store, worded = make_store(make_image(app=FULL)), make_store(make_image(app={**FULL, **words}))
+    plain = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), store.resolve)
+    made = reify(Declaration.from_json({"name": "shop", "manifest": {**manifest, **words}}), worded.resolve)
+    assert made.manifest["userLabels"] == made.manifest["apps"][0]["app"]["userLabels"] == words["userLabels"]
+    assert record(made) == record(plain)
+
+
 def test_overrides_complete_the_image_s_app(full):
     made = generation(
         full,
@@ -180,6 +210,13 @@ def test_a_generation_is_read_back_and_a_changed_one_refused(full):
         Generation.from_json(value)
 
 
+@pytest.mark.spec("T4")
+def test_what_is_odd_in_an_image_is_worth_a_word(make_store, make_image):
+    newer = generation(make_store(make_image(acVersion="0.9.0")))
+    assert newer.warnings == ("web: acVersion 0.9.0 is newer than 0.8.11: what it added is ignored (T4)",)
+    assert generation(make_store(make_image())).warnings == ()
+
+
 def test_a_volume_that_nobody_mounts_is_worth_a_word(full):
     made = generation(full, volumes=[{"name": "idle", "kind": "empty"}])
     assert any("idle" in warning for warning in made.warnings)
@@ -252,7 +289,7 @@ def test_the_pod_bounds_its_apps(make_store):
     assert launch["limits"]["memory_limit"] == 1 << 29
 
 
-@pytest.mark.spec("I2")
+@pytest.mark.spec("I2", "M12")
 def test_what_is_not_enforced_is_said_and_refused_in_strict_mode(make_store):
     made = generation(make_store(), {"isolators": [{"name": "example.com/new", "value": 1}]})
     launch = record(made)
@@ -260,6 +297,10 @@ def test_what_is_not_enforced_is_said_and_refused_in_strict_mode(make_store):
     with pytest.raises(IsolatorError, match=r"example\.com/new"):
         record(made, strict=True)
     assert outcomes(record(made, strict=True, allow_ignored=("example.com/new",)), "example.com/new") == [("web", "ignored")]
+    misspelt = generation(make_store(), {"isolators": [{"name": "resource/memmory", "value": {"limit": "1G"}}]})
+    reasons = {row["name"]: row["reason"] for row in record(misspelt)["isolators"] + launch["isolators"]}
+    assert reasons["resource/memmory"] == "it is not known here, resource/memory is"
+    assert reasons["example.com/new"] == "it is not known here"
 
 
 @pytest.mark.spec("I2")

@@ -96,6 +96,7 @@ def unified(tmp_path, monkeypatch):
 LIMITS = {**NONE, "memory_limit": 1 << 30, "memory_request": 1 << 20, "cpu_limit": 1500, "cpu_shares": 1024, "pids": 50}
 
 
+@pytest.mark.spec("resource/memory enforced", "resource/cpu enforced", "os/linux/cpu-shares enforced")
 def test_version_2_writes_the_limits_and_nothing_above_its_own_tree(unified):
     groups = v2.V2(str(unified), UUID, delegated=False)
     outcomes = groups.create(NONE, {"app": LIMITS})
@@ -181,11 +182,13 @@ def test_version_1_uses_only_the_hierarchies_that_a_limit_needs(tmp_path):
     assert not (tmp_path / "memory/rocket").exists()
 
 
+@pytest.mark.spec("os/linux/cpu-shares enforced")
 @pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000)])
 def test_shares_become_weights(shares, weight):
     assert v2.weight(shares) == weight
 
 
+@pytest.mark.spec("resource/memory enforced", "resource/cpu enforced")
 def test_version_1_settings():
     assert v1.settings("cpu_limit", 500)[0] == ("cpu.cfs_quota_us", "50000")
     assert v1.settings("memory_limit", 4096)[0] == ("memory.limit_in_bytes", "4096")

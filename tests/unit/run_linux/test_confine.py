@@ -107,18 +107,21 @@ def test_what_needs_root_comes_before_root_is_given_up():
     )
 
 
+@pytest.mark.spec("os/linux/capabilities-retain-set enforced")
 def test_root_keeps_exactly_its_bounding_set_and_others_nothing():
     wanted = capabilities.mask(["CAP_CHOWN", "CAP_SETUID"])
     assert ("capset", wanted, wanted, 0) in run(Identity(uid=0, gid=0)).calls
     assert ("capset", 0, 0, 0) in run().calls
 
 
+@pytest.mark.spec("os/linux/capabilities-retain-set enforced", "os/linux/capabilities-remove-set enforced")
 def test_every_capability_of_the_kernel_that_was_not_asked_for_is_dropped():
     dropped = {call[2] for call in run().calls if call[:2] == ("prctl", c.PR_CAPBSET_DROP)}
     kept = {capabilities.NAMES.index("CHOWN"), capabilities.NAMES.index("SETUID")}
     assert dropped == set(range(LAST_CAPABILITY + 1)) - kept
 
 
+@pytest.mark.spec("os/linux/no-new-privileges enforced")
 def test_no_new_privileges_is_set_only_when_asked():
     assert ("prctl", c.PR_SET_NO_NEW_PRIVS, 1, 0) not in run(no_new_privileges=False).calls
 

@@ -6,59 +6,27 @@ from __future__ import annotations
 
 import json
 
+import manifest_samples
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
-from _rocket.spec.image_manifest import ImageManifest, parse_image_manifest
+from _rocket.spec.image_manifest import App, ImageManifest, parse_image_manifest
 from _rocket.spec.values import NamedValue, arch_of_machine, fits_platform, parse_version
 
 # A slow machine is no defect of the code.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-ID = "sha512-" + "0" * 128
-FULL = {
-    "acKind": "ImageManifest",
-    "acVersion": "0.8.9",
-    "name": "example.com/app",
-    "labels": [{"name": "version", "value": "1"}, {"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64", "more": 1}],
-    "app": {
-        "exec": ["/bin/app", "", "-v"],
-        "user": "web",
-        "group": "/etc/passwd",
-        "supplementaryGIDs": [1, 2],
-        "eventHandlers": [{"name": "pre-start", "exec": ["/a"]}, {"name": "post-stop", "exec": ["/b", "c"]}],
-        "workingDirectory": "/srv",
-        "environment": [{"name": "A", "value": ""}, {"name": "B", "value": "$A"}],
-        "isolators": [{"name": "resource/memory", "value": {"limit": "1G", "more": [1]}}],
-        "mountPoints": [{"name": "data", "path": "/data", "readOnly": True}, {"name": "log", "path": "/log", "more": {}}],
-        "ports": [{"name": "www", "protocol": "tcp", "port": 80, "count": 2, "socketActivated": True}],
-        "userAnnotations": {"any key": "x"},
-        "userLabels": {"tier": "web"},
-        "more": {"deep": [1, "x"]},
-    },
-    "dependencies": [{"imageName": "example.com/base", "imageID": ID, "labels": [{"name": "os", "value": "linux"}], "size": 7}],
-    "pathWhitelist": ["/etc", "/usr"],
-    "annotations": [{"name": "created", "value": "2026-01-31T12:00:00Z"}, {"name": "appc.rocket/x", "value": ""}],
-    "more": [True, 2],
-}
+FULL = manifest_samples.IMAGE
 
 
 def changed(path, value):
-    """Return FULL with the member at `path`, names and numbers joined by dots, set to `value`."""
-    manifest = json.loads(json.dumps(FULL))
-    *parents, last = path.split(".")
-    node = manifest
-    for part in parents:
-        node = node[int(part)] if part.isdigit() else node[part]
-    if last.isdigit():
-        node[int(last)] = value
-    else:
-        node[last] = value
-    return manifest
+    """Return the image manifest with one thing changed."""
+    return manifest_samples.changed(FULL, path, value)
 
 
+@pytest.mark.spec("M4", "M9", "M11", "M13", "M14", "M15", "M16", "M17", "M18", "T11")
 def test_everything_is_read_and_written_back():
     manifest = parse_image_manifest(json.dumps(FULL).encode())
     assert manifest.to_json() == FULL
@@ -68,6 +36,7 @@ def test_everything_is_read_and_written_back():
     assert manifest.warnings() == ()
 
 
+@pytest.mark.spec("M6", "M10")
 def test_the_smallest_manifest_has_the_defaults():
     small = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "app": {"user": "0", "group": "0"}}
     manifest = ImageManifest.from_json(small)
@@ -75,36 +44,23 @@ def test_the_smallest_manifest_has_the_defaults():
     assert (manifest.app.working_directory, manifest.app.exec, manifest.path_whitelist) == ("/", (), ())
 
 
+@pytest.mark.spec("M5")
 def test_null_is_absent_and_never_written():
     members = ("labels", "app", "dependencies", "pathWhitelist", "annotations", "more")
     manifest = ImageManifest.from_json({**FULL, **dict.fromkeys(members)})
     assert manifest.to_json() == {name: FULL[name] for name in ("acKind", "acVersion", "name")}
 
 
+@pytest.mark.spec("M4", "M9", "M11", "M13", "M14", "T3", "T7", "T10")
 @pytest.mark.parametrize(
     ("path", "value", "where", "rule"),
     [
         ("acKind", "PodManifest", "acKind", "M1"),
-        ("acKind", None, "acKind", "M1"),
-        ("acVersion", None, "acVersion", "M2"),
-        ("acVersion", "1.0.0", "acVersion", "T4"),
-        ("acVersion", "0.0.0", "acVersion", "T4"),
         ("acVersion", "0.08.1", "acVersion", "T4"),
         ("acVersion", "0.8.11\n", "acVersion", "T4"),
-        ("name", None, "name", "M3"),
-        ("name", "a/../b", "name", "T1"),
-        ("labels.0.name", "name", "labels[0].name", "T9"),
         ("labels.0.name", "os", "labels[1].name", "T9"),
-        ("labels.0.value", None, "labels[0].value", "T9"),
-        ("labels.0.value", 1, "labels[0].value", "T9"),
         ("labels.1.value", "plan9", "labels[1].value", "T10"),
         ("labels.2.value", "x86_64", "labels[2].value", "T10"),
-        ("labels.1", None, "labels[1]", "T9"),
-        ("labels", {}, "labels", "T9"),
-        ("app", [], "app", "M5"),
-        ("app.user", None, "app.user", "M7"),
-        ("app.user", "", "app.user", "M7"),
-        ("app.user", 0, "app.user", "M7"),
         ("app.group", "/../etc", "app.group", "M7"),
         ("app.exec", "sh", "app.exec", "M6"),
         ("app.exec", [""], "app.exec[0]", "M6"),
@@ -114,49 +70,20 @@ def test_null_is_absent_and_never_written():
         ("app.supplementaryGIDs", ["wheel"], "app.supplementaryGIDs[0]", "M8"),
         ("app.supplementaryGids", [1], "app.supplementaryGids", "M8"),
         ("app.eventHandlers.0.name", "post-stop", "app.eventHandlers[1].name", "M9"),
-        ("app.eventHandlers.0.name", "Pre-Start", "app.eventHandlers[0].name", "M9"),
-        ("app.eventHandlers.0.exec", [], "app.eventHandlers[0].exec", "M9"),
-        ("app.eventHandlers.0.exec", None, "app.eventHandlers[0].exec", "M9"),
-        ("app.workingDirectory", "srv", "app.workingDirectory", "M10"),
         ("app.workingDirectory", "/../srv", "app.workingDirectory", "M10"),
-        ("app.environment.0.name", "A=B", "app.environment[0].name", "M11"),
         ("app.environment.0.name", "B", "app.environment[1].name", "M11"),
         ("app.environment.0.name", "A\n", "app.environment[0].name", "M11"),
-        ("app.environment.0.name", "É", "app.environment[0].name", "M11"),
         ("app.environment.0.name", "-A", "app.environment[0].name", "M11"),
-        ("app.environment.0.value", "a\0b", "app.environment[0].value", "M11"),
-        ("app.environment.0.value", None, "app.environment[0].value", "M11"),
         ("app.isolators.0.value", {}, "app.isolators[0].value", "I3"),
         ("app.mountPoints.0.path", "data", "app.mountPoints[0].path", "M13"),
         ("app.mountPoints.0.path", "/a/../../b", "app.mountPoints[0].path", "M13"),
         ("app.mountPoints.0.path", "/.", "app.mountPoints[0].path", "M13"),
-        ("app.mountPoints.0.path", None, "app.mountPoints[0].path", "M13"),
-        ("app.mountPoints.0.path", "/" + "a" * 4095, "app.mountPoints[0].path", "M13"),
-        ("app.mountPoints.0.name", None, "app.mountPoints[0].name", "M13"),
-        ("app.mountPoints.0.name", "a.b", "app.mountPoints[0].name", "T2"),
         ("app.mountPoints.0.name", "log", "app.mountPoints[1].name", "M13"),
-        ("app.mountPoints.0.readOnly", "true", "app.mountPoints[0].readOnly", "M13"),
         ("app.ports.0.port", 65535, "app.ports[0].count", "M14"),
-        ("app.ports.0.port", 0, "app.ports[0].port", "M14"),
         ("app.ports.0.port", "80", "app.ports[0].port", "M14"),
-        ("app.ports.0.port", True, "app.ports[0].port", "M14"),
-        ("app.ports.0.count", 0, "app.ports[0].count", "M14"),
-        ("app.ports.0.protocol", "TCP", "app.ports[0].protocol", "M14"),
-        ("app.ports.0.protocol", None, "app.ports[0].protocol", "M14"),
-        ("app.ports.0.protocol", [], "app.ports[0].protocol", "M14"),
-        ("app.ports.0.socketActivated", 1, "app.ports[0].socketActivated", "M14"),
-        ("app.userLabels", {"a": 1}, "app.userLabels.a", "T12"),
-        ("app.userLabels", {"a": None}, "app.userLabels.a", "T12"),
-        ("app.userAnnotations", [], "app.userAnnotations", "T12"),
-        ("dependencies.0.imageName", None, "dependencies[0].imageName", "M16"),
-        ("dependencies.0.imageID", "sha512-abc", "dependencies[0].imageID", "T5"),
-        ("dependencies.0.size", -1, "dependencies[0].size", "M16"),
-        ("dependencies.0.size", True, "dependencies[0].size", "M16"),
         ("dependencies.0.labels", [{"name": "name", "value": "x"}], "dependencies[0].labels[0].name", "T9"),
-        ("pathWhitelist.0", "etc", "pathWhitelist[0]", "M17"),
         ("pathWhitelist.0", "/etc/../../x", "pathWhitelist[0]", "M17"),
         ("annotations.0.value", "2026-01-31", "annotations[0].value", "T7"),
-        ("annotations.0.name", "A", "annotations[0].name", "T1"),
         ("annotations.0.name", "appc.rocket/x", "annotations[1].name", "T11"),
     ],
 )
@@ -173,6 +100,7 @@ def test_a_path_can_stand_before_every_path():
     assert refused.value.path == "images[1].app.user"
 
 
+@pytest.mark.spec("M8")
 def test_the_other_spelling_of_gids_is_read_and_never_written():
     manifest = json.loads(json.dumps(FULL))
     manifest["app"]["supplementaryGids"] = manifest["app"].pop("supplementaryGIDs")
@@ -278,6 +206,7 @@ def test_versions(text, numbers):
     assert parse_version(text) == numbers
 
 
+@pytest.mark.spec("T4", "T9")
 def test_warnings():
     manifest = ImageManifest.from_json({**FULL, "acVersion": "0.9.0", "labels": [{"name": "arch", "value": "vax"}]})
     newer, arch = manifest.warnings()
@@ -285,6 +214,21 @@ def test_warnings():
     assert "without os" in arch
     assert ImageManifest.from_json({**FULL, "acVersion": "0.8.12"}).warnings()
     assert not ImageManifest.from_json({**FULL, "acVersion": "0.8.11"}).warnings()
+
+
+@pytest.mark.spec("E2")
+def test_a_variable_that_the_executor_sets_is_worth_a_word():
+    names = ("AC_APP_NAME", "container", "PATH", "ACID", "AC_METADATA_URL")
+    app = App("0", "0", environment=tuple(NamedValue(name, "x") for name in names))
+    assert [warning.split()[2] for warning in app.warnings()] == ["AC_APP_NAME", "container", "AC_METADATA_URL"]
+
+
+@pytest.mark.spec("T2")
+def test_names_that_become_no_host_names_may_be_longer():
+    for path in ("app.mountPoints.0.name", "app.ports.0.name"):
+        ImageManifest.from_json(changed(path, "a" * 255))
+        with pytest.raises(SpecError, match="at most 255 characters"):
+            ImageManifest.from_json(changed(path, "a" * 256))
 
 
 @pytest.mark.spec("T10")

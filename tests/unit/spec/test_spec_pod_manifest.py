@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import json
 
+import manifest_samples
 import pytest
+from manifest_samples import APP, ID, WWW
+from manifest_samples import POD as FULL
 
 from _rocket.errors import SpecError
 from _rocket.record import replace
@@ -15,55 +18,10 @@ from _rocket.spec.image_manifest import App, ImageManifest, MountPoint
 from _rocket.spec.pod_manifest import PodManifest, check_image, check_reified, parse_pod_manifest
 from _rocket.spec.reading import Node
 
-ID = "sha512-" + "0" * 128
-WWW = {"name": "www", "protocol": "tcp", "port": 80}
-APP = {"user": "0", "group": "0", "ports": [WWW], "mountPoints": [{"name": "d", "path": "/data"}]}
-FULL = {
-    "acKind": "PodManifest",
-    "acVersion": "0.8.11",
-    "apps": [
-        {
-            "name": "web",
-            "image": {"id": ID, "name": "example.com/web", "labels": [{"name": "version", "value": "1"}], "more": 1},
-            "app": APP,
-            "readOnlyRootFS": True,
-            "mounts": [
-                {"volume": "data", "path": "/data", "more": 1},
-                {"volume": "own", "path": "/own", "appVolume": {"name": "own", "kind": "empty", "mode": "1777"}},
-            ],
-            "annotations": [{"name": "appc.rocket/x", "value": "y"}],
-            "more": [1],
-        },
-        {"name": "side", "image": {"id": ID}},
-    ],
-    "volumes": [
-        {"name": "data", "kind": "host", "source": "/srv/data", "readOnly": True, "recursive": False},
-        {"name": "tmp", "kind": "empty", "mode": "0700", "uid": 1, "gid": 2, "more": 1},
-    ],
-    "isolators": [{"name": "resource/memory", "value": {"limit": "4G"}}],
-    "annotations": [{"name": "appc.rocket/restart", "value": "always"}],
-    "ports": [
-        {"name": "www", "hostPort": 8080, "hostIP": "203.0.113.23"},
-        {"name": "raw", "hostPort": 9000, "podPort": {"name": "raw", "protocol": "udp", "port": 9, "count": 2}, "more": 1},
-    ],
-    "userAnnotations": {"any key": "x"},
-    "userLabels": {"tier": "web"},
-    "more": {"x": 1},
-}
-
 
 def changed(path, value):
-    """Return FULL with the member at `path`, names and numbers joined by dots, set to `value`."""
-    manifest = json.loads(json.dumps(FULL))
-    *parents, last = path.split(".")
-    node = manifest
-    for part in parents:
-        node = node[int(part)] if part.isdigit() else node[part]
-    if last.isdigit():
-        node[int(last)] = value
-    else:
-        node[last] = value
-    return manifest
+    """Return the pod manifest with one thing changed."""
+    return manifest_samples.changed(FULL, path, value)
 
 
 def refusal(call, *arguments):
@@ -73,11 +31,31 @@ def refusal(call, *arguments):
     return refused.value.path, refused.value.rule
 
 
+@pytest.mark.spec("P5", "P8", "P10", "P11")
 def test_everything_is_read_and_written_back():
     manifest = parse_pod_manifest(json.dumps(FULL).encode())
     assert manifest.to_json() == FULL
     assert PodManifest.from_json(manifest.to_json()) == manifest
     assert manifest.warnings() == ("the volume tmp is mounted by no app",)
+    (own,) = PodManifest.from_json(changed("apps.0.app.environment", [{"name": "AC_APP_NAME", "value": "x"}])).warnings()[1:]
+    assert own == "web: the variable AC_APP_NAME of the app is ignored: the executor sets it (E2)"
+
+
+@pytest.mark.spec("T2")
+def test_names_of_apps_are_those_of_hosts_and_names_of_volumes_may_be_longer():
+    PodManifest.from_json(changed("volumes.1.name", "a" * 255))
+    PodManifest.from_json(changed("apps.0.name", "a" * 63))
+    assert refusal(PodManifest.from_json, changed("volumes.1.name", "a" * 256)) == ("volumes[1].name", "T2")
+    assert refusal(PodManifest.from_json, changed("apps.0.name", "a" * 64)) == ("apps[0].name", "T2")
+
+
+@pytest.mark.spec("P9")
+def test_annotations_of_pods_and_their_apps_are_named_by_identifiers():
+    for path in ("annotations", "apps.0.annotations"):
+        PodManifest.from_json(changed(path, [{"name": "a/b.c", "value": ""}, {"name": "a", "value": "x"}]))
+        where = path.replace("apps.0", "apps[0]")
+        assert refusal(PodManifest.from_json, changed(path, [{"name": "a/b", "value": ""}] * 2)) == (f"{where}[1].name", "T11")
+        assert refusal(PodManifest.from_json, changed(path, [{"name": "A", "value": ""}])) == (f"{where}[0].name", "T1")
 
 
 def test_annotations_are_always_a_list_and_nothing_is_null():
@@ -86,6 +64,7 @@ def test_annotations_are_always_a_list_and_nothing_is_null():
     assert PodManifest.from_json({**small, **absent}).to_json() == {**small, "annotations": []}
 
 
+@pytest.mark.spec("P10")
 def test_volumes_have_the_defaults():
     host, empty = PodManifest.from_json(
         changed("volumes", [{"name": "data", "kind": "host", "source": "//srv/./data/"}, {"name": "e", "kind": "empty"}])
@@ -94,28 +73,18 @@ def test_volumes_have_the_defaults():
     assert (empty.mode, empty.uid, empty.gid, empty.read_only) == (0o755, 0, 0, False)
 
 
+@pytest.mark.spec("P10", "P11", "P16", "T3", "T12")
 @pytest.mark.parametrize(
     ("path", "value", "where", "rule"),
     [
         ("acKind", "ImageManifest", "acKind", "P4"),
-        ("acVersion", None, "acVersion", "P4"),
-        ("apps", None, "apps", "P4"),
-        ("apps", [], "apps", "P4"),
-        ("apps", {}, "apps", "P4"),
-        ("apps.0", [], "apps[0]", "P5"),
-        ("apps.0.name", None, "apps[0].name", "P5"),
         ("apps.0.name", "a/b", "apps[0].name", "T2"),
         ("apps.0.name", "side", "apps[1].name", "P5"),
-        ("apps.0.image", None, "apps[0].image", "P5"),
         ("apps.0.image", "example.com/web", "apps[0].image", "P5"),
-        ("apps.0.image.id", None, "apps[0].image.id", "P5"),
         ("apps.0.image.id", "sha512-00", "apps[0].image.id", "T5"),
-        ("apps.0.image.name", "A", "apps[0].image.name", "T1"),
         ("apps.0.app.user", None, "apps[0].app.user", "M7"),
         ("apps.0.readOnlyRootFS", "yes", "apps[0].readOnlyRootFS", "P7"),
-        ("apps.0.mounts.0.volume", None, "apps[0].mounts[0].volume", "P8"),
         ("apps.0.mounts.0.volume", "other", "apps[0].mounts[0].volume", "P8"),
-        ("apps.0.mounts.0.path", None, "apps[0].mounts[0].path", "P8"),
         ("apps.0.mounts.0.path", "data", "apps[0].mounts[0].path", "P8"),
         ("apps.0.mounts.0.path", "/x/../../etc", "apps[0].mounts[0].path", "P8"),
         ("apps.0.mounts.0.path", "//.", "apps[0].mounts[0].path", "P8"),
@@ -123,15 +92,8 @@ def test_volumes_have_the_defaults():
         ("apps.0.mounts.0.path", "/own/deeper", "apps[0].mounts[1].path", "P16"),
         ("apps.0.mounts.1.path", "/data/deeper", "apps[0].mounts[1].path", "P16"),
         ("apps.0.mounts.1.appVolume", {}, "apps[0].mounts[1].appVolume.name", "P10"),
-        ("apps.0.annotations.0.name", "A", "apps[0].annotations[0].name", "T1"),
         ("apps.0.annotations.0.name", "created", "apps[0].annotations[0].value", "T7"),
-        ("volumes.0.name", None, "volumes[0].name", "P10"),
-        ("volumes.0.name", "a.b", "volumes[0].name", "T2"),
         ("volumes.1.name", "data", "volumes[1].name", "P10"),
-        ("volumes.0.kind", None, "volumes[0].kind", "P10"),
-        ("volumes.0.kind", "tmpfs", "volumes[0].kind", "P10"),
-        ("volumes.0.kind", [], "volumes[0].kind", "P10"),
-        ("volumes.0.source", None, "volumes[0].source", "P10"),
         ("volumes.0.source", "srv", "volumes[0].source", "P10"),
         ("volumes.0.source", "/srv/../etc", "volumes[0].source", "P10"),
         ("volumes.0.source", "/srv\0", "volumes[0].source", "P10"),
@@ -140,31 +102,17 @@ def test_volumes_have_the_defaults():
         ("volumes.0.gid", 0, "volumes[0].gid", "P10"),
         ("volumes.1.source", "/srv", "volumes[1].source", "P10"),
         ("volumes.1.recursive", True, "volumes[1].recursive", "P10"),
-        ("volumes.1.mode", "0999", "volumes[1].mode", "P10"),
         ("volumes.1.mode", "04755", "volumes[1].mode", "P10"),
-        ("volumes.1.mode", "2000", "volumes[1].mode", "P10"),
-        ("volumes.1.mode", "", "volumes[1].mode", "P10"),
-        ("volumes.1.mode", "0o755", "volumes[1].mode", "P10"),
         ("volumes.1.mode", "-755", "volumes[1].mode", "P10"),
         ("volumes.1.mode", "7_5", "volumes[1].mode", "P10"),
-        ("volumes.1.mode", 755, "volumes[1].mode", "P10"),
-        ("volumes.1.uid", -1, "volumes[1].uid", "P10"),
         ("volumes.1.gid", 2**32 - 1, "volumes[1].gid", "P10"),
-        ("volumes.1.uid", True, "volumes[1].uid", "P10"),
-        ("volumes.0.readOnly", 1, "volumes[0].readOnly", "P10"),
         ("isolators.0.name", "os/linux/no-new-privileges", "isolators[0].name", "P11"),
         ("isolators", [FULL["isolators"][0]] * 2, "isolators[1].name", "I5"),
         ("annotations", [FULL["annotations"][0]] * 2, "annotations[1].name", "T11"),
         ("userLabels", {"a": True}, "userLabels.a", "T12"),
-        ("ports.0.name", None, "ports[0].name", "P12"),
         ("ports.0.name", "raw", "ports[1].name", "P12"),
-        ("ports.0.hostPort", None, "ports[0].hostPort", "P12"),
-        ("ports.0.hostPort", 0, "ports[0].hostPort", "P12"),
-        ("ports.0.hostPort", 65536, "ports[0].hostPort", "P12"),
         ("ports.0.hostPort", "80", "ports[0].hostPort", "P12"),
         ("ports.1.hostPort", 65535, "ports[1].hostPort", "P12"),
-        ("ports.0.hostIP", "", "ports[0].hostIP", "P12"),
-        ("ports.0.hostIP", "localhost", "ports[0].hostIP", "P12"),
         ("ports.1.podPort", {"name": "raw", "protocol": "udp"}, "ports[1].podPort.port", "M14"),
     ],
 )
@@ -215,7 +163,11 @@ def test_a_manifest_put_together_by_hand_is_checked_as_one_that_was_read():
 def test_an_exposed_port_belongs_to_exactly_one_app():
     manifest = PodManifest.from_json(FULL)
     port = manifest.apps[0].app.ports[0]
-    assert refusal(check_reified, manifest, {"side": replace(SIDE, ports=(port,))}) == ("ports[0].name", "P12")
+    assert refusal(check_reified, manifest, {"side": replace(SIDE, ports=(port,))}) == ("apps[1].app.ports[0].name", "P12")
+    twice = changed("apps.1.app", {**APP, "mountPoints": []})
+    assert refusal(PodManifest.from_json, twice) == ("apps[1].app.ports[0].name", "P12")
+    twice["apps"][1]["app"]["ports"] = [{**WWW, "name": "other"}]
+    PodManifest.from_json(twice)
     unknown = PodManifest.from_json(changed("apps.0.app.ports", []))
     assert refusal(check_reified, unknown, {"side": SIDE}) == ("ports[0].name", "P12")
     one_app = {**FULL, "apps": FULL["apps"][:1]}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Meta discovery: where the images and keys of a name are (docs/spec-conformance.md V1 to V5).
+"""Meta discovery: where the images and keys of a name are (docs/spec-conformance.md V1, V2, V3, V4, V5).
 
 Tags count in the head of a page only, where whoever may write text into a page's body has no say. Not handled here:
 getting pages (`get` is passed in), trusting keys (trust/).

@@ -203,6 +203,8 @@ def _carry_spec() -> None:
         pod_manifest,
         quantity,
         reading,
+        seccomp,
+        syscalls,
         values,
         volume,
     )

@@ -7,7 +7,7 @@ A layer is one visit of an image on the way from the dependencies up. The rules,
 * a directory over a directory: the later one's owner, mode and attributes, unless its archive had no entry for it; contents are merged
 * anything else over a directory: the whole directory goes
 * a directory over anything else: that goes; so a symbolic link is replaced and never followed
-* a path stays if every image from its own up to the top has no white list, or lists it; the directories above a listed path stay,
+* a path stays if every image from its own up to the top has no whitelist, or lists it; the directories above a listed path stay,
   a listed directory stays without what is in it
 
 Not handled here: which images lie over which (store/dependencies.py), making the tree (compose.py).

@@ -18,7 +18,7 @@ from ..record import Record
 from ..spec.identifier import check_ac_identifier, check_ac_name, check_image_id
 from ..spec.image_name import ImageName
 from ..spec.reading import Node, join
-from ..spec.values import check_absolute_path
+from ..spec.values import ID_LIMIT, check_absolute_path
 from .declared_isolators import declared_isolators
 from .template import NETWORK, STOP_TIMEOUT, copy, read_manifest, template_app, template_volume
 
@@ -31,7 +31,6 @@ NETWORKS = ("none", "host")
 DEFAULT_NETWORK = "none"
 DEFAULT_STOP_TIMEOUT = 10
 MAX_STOP_TIMEOUT = 86400
-MAX_ID = (1 << 31) - 2
 MEMBERS = ("name", "apps", "volumes", "network", "stop_timeout", "isolators", "user_annotations", "manifest")
 APP_MEMBERS = (
     *("name", "image", "exec", "environment", "mounts", "isolators"),
@@ -245,7 +244,7 @@ def _words(node: Node, rule: str) -> str:
 
 def _identity(node: Node) -> str:
     if isinstance(node.value, int) and not isinstance(node.value, bool):
-        return str(node.integer(0, MAX_ID, "M7"))
+        return str(node.integer(0, ID_LIMIT, "M7"))
     return node.text("M7", empty=False)
 
 
@@ -269,8 +268,8 @@ def _volume(node: Node) -> dict[str, Any]:
     elif kind.value == "empty":
         mode, uid, gid = node.optional("mode"), node.optional("uid"), node.optional("gid")
         volume["mode"] = _mode(mode) if mode else "0755"
-        volume["uid"] = uid.integer(0, MAX_ID, "P10") if uid else 0
-        volume["gid"] = gid.integer(0, MAX_ID, "P10") if gid else 0
+        volume["uid"] = uid.integer(0, ID_LIMIT, "P10") if uid else 0
+        volume["gid"] = gid.integer(0, ID_LIMIT, "P10") if gid else 0
     else:
         raise kind.error("host or empty was expected", "P10")
     node.refuse_unknown("P10")

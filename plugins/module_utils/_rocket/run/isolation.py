@@ -9,7 +9,8 @@ guards the host (seccomp, SELinux, AppArmor) is never ignored unless the operato
 from __future__ import annotations
 
 from ..errors import IsolatorError
-from ..spec.isolators import DEFAULT_CAPABILITIES
+from ..spec.identifier import nearest
+from ..spec.isolators import DEFAULT_CAPABILITIES, ISOLATORS
 from .declared_isolators import CPU, MEMORY, NO_NEW_PRIVILEGES, PIDS, REMOVE, RETAIN
 
 TYPE_CHECKING = False
@@ -62,7 +63,7 @@ class Isolation:
     def app(self, name: str, isolators: tuple[Isolator, ...]) -> dict[str, Any]:
         """Return the members of the launch record that the isolators of app `name` decide.
 
-        Without an isolator: the 14 default capabilities, and no_new_privileges on, which counts as modified (the text's
+        With neither capabilities set the 14 defaults, and no_new_privileges on, which counts as modified (the text's
         default is off). An isolator's own value stands, also false. At most DEFAULT_PIDS processes, so that one app that
         forks without end does not take the host (L39).
 
@@ -106,7 +107,7 @@ class Isolation:
             if name in (RETAIN, REMOVE, NO_NEW_PRIVILEGES, OOM):
                 continue
             if name not in (MEMORY, CPU, PIDS, SHARES):
-                self._ignore(scope, name, _NOT_OFFERED if isolator.known else "it is not known here")
+                self._ignore(scope, name, _NOT_OFFERED if isolator.known else _unknown(name))
             else:
                 wanted = _wanted(isolator, shares)
                 bounded = wanted if scope == "pod" else self._bound(wanted)
@@ -146,6 +147,12 @@ class Isolation:
 
     def _note(self, scope: str, name: str, outcome: str, effective: str, reason: str = "") -> None:
         self.outcomes.append({"name": name, "scope": scope, "outcome": outcome, "effective": effective, "reason": reason})
+
+
+def _unknown(name: str) -> str:
+    """Why an isolator is ignored that nobody knows: it may be one that somebody misspelt (M12)."""
+    near = nearest(name, ISOLATORS)
+    return f"it is not known here, {near} is" if near else "it is not known here"
 
 
 def _wanted(isolator: Isolator, shares: bool) -> dict[str, int | None]:

@@ -5,10 +5,11 @@
 Reifying fixes every image by its ID, gives each app the whole ``app`` that it will run with, and satisfies every mount
 point. It reads images through `find` and touches nothing.
 
-The effective app is the pod's, else the image's (P6), never a mixture of the two in a pod manifest. In the short form of a
-declaration `exec`, `user`, `group` and `working_directory` replace the image's; variables replace those of the same name
-and are added behind them; an isolator replaces the image's of the same name, or of the name that it excludes (I5); a
-``read_only`` mount makes its mount point read-only. The result is a whole app, written into the manifest.
+The effective app is the pod's, else the image's (P6), never a mixture of the two in a pod manifest, and never that of
+an image it depends on (D2). In the short form of a declaration `exec`, `user`, `group` and `working_directory`
+replace the image's; variables replace those of the same name and are added behind them; an isolator replaces the
+image's of the same name, or of the name that it excludes (I5); a ``read_only`` mount makes its mount point read-only.
+The result is a whole app, written into the manifest.
 
 A mount point without a mount takes the pod's volume of its own name, else an empty volume of its own that is made for it
 (``<app>-<mount point>``): two apps never come to share a volume that nobody declared.
@@ -92,10 +93,12 @@ def reify(
     manifest = declaration.template()
     declared = declaration.value.get("apps")
     volumes: list[dict[str, Any]] = list(manifest.get("volumes") or [])
+    warnings: list[str] = []
     for index, app in enumerate(manifest["apps"]):
         path = f"apps[{index}]" if declared is not None else f"manifest.apps[{index}]"
         record = find(image_reference(app["image"]))
         _fix_image(app, record, path)
+        warnings += [f"{app['name']}: {text}" for text in record.manifest.warnings()]
         if app.get("app") is None:
             image_app = record.manifest.app
             app["app"] = _effective(declared[index] if declared else {}, image_app.to_json() if image_app else {}, path)
@@ -114,7 +117,7 @@ def reify(
         declaration.normal(),
         value,
         {"strict": strict, "allow_ignored": sorted(allow_ignored)},
-        checked.warnings(),
+        (*warnings, *checked.warnings()),
     )
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from ..errors import SpecError
 from ..record import Record, replace
-from .identifier import check_ac_name
+from .identifier import NAME_LIMIT, check_ac_name
 from .isolators import Isolator, read_isolators
-from .reading import Node, join, thaw, unique
+from .reading import Node, thaw, unique
 from .values import ID_LIMIT, NamedValue, check_absolute_path, read_user_values
 
 TYPE_CHECKING = False
@@ -139,6 +139,11 @@ class App(Record):
             value["workingDirectory"] = self.working_directory
         return value
 
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is valid and yet deserves a word to the operator: variables that the executor sets itself (E2)."""
+        names = [item.name for item in self.environment if item.name == "container" or item.name.startswith("AC_")]
+        return tuple(f"the variable {name} of the app is ignored: the executor sets it (E2)" for name in names)
+
 
 def read_exec(node: Node | None, rule: str) -> tuple[str, ...]:
     """Return the program and arguments in `node`; empty where it is None. The program is not the empty string."""
@@ -157,16 +162,14 @@ def read_port(node: Node) -> Port:
         raise count.error(f"the last port would be {first + number - 1}, above 65535; a smaller count was expected", "M14")
     if protocol.value not in PROTOCOLS:
         raise protocol.error(f"one of {', '.join(PROTOCOLS)} was expected", "M14")
-    port = Port(check_ac_name(name.value, name.path), protocol.value, first, number, node.flag("socketActivated", "M14"))
+    port = Port(check_ac_name(name.value, name.path, NAME_LIMIT), protocol.value, first, number, node.flag("socketActivated", "M14"))
     return replace(port, rest=node.rest())
 
 
 def _mount_point(node: Node) -> MountPoint:
     name = node.required("name", "M13")
-    path = check_absolute_path(node.required("path", "M13"), "M13")
-    if path == "/":
-        raise SpecError("a path below the root was expected", path=join(node.path, "path"), value="/", rule="M13")
-    point = MountPoint(check_ac_name(name.value, name.path), path, node.flag("readOnly", "M13"))
+    path = check_absolute_path(node.required("path", "M13"), "M13", root=False)
+    point = MountPoint(check_ac_name(name.value, name.path, NAME_LIMIT), path, node.flag("readOnly", "M13"))
     return replace(point, rest=node.rest())
 
 
@@ -207,9 +210,9 @@ def _owner(node: Node) -> str:
 
 
 def _supplementary_gids(node: Node) -> list[Node]:
-    """The list under either spelling of its name: the specification's text uses both (section 1)."""
+    """The list under either spelling of its name: the specification's text uses both; ours writes the right one."""
     gids, other = node.optional("supplementaryGIDs", "M8"), node.optional("supplementaryGids", "M8")
     if gids is not None and other is not None:
-        raise SpecError("supplementaryGIDs is given too, under its right name", path=other.path, rule="M8")
+        raise other.error("supplementaryGIDs alone was expected", "M8", "both spellings of it are given")
     given = gids or other
     return [] if given is None else given.items("M8")

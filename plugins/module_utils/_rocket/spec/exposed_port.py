@@ -11,7 +11,7 @@ from ..errors import SpecError
 from ..record import Record, replace
 from .addresses import Address, parse_address
 from .app import Port, read_port
-from .identifier import check_ac_name
+from .identifier import NAME_LIMIT, check_ac_name
 from .reading import Node, join, thaw, unique
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def _port(node: Node) -> ExposedPort:
     if address is not None:
         parse_address(address)
     port = ExposedPort(
-        name=check_ac_name(name.value, name.path),
+        name=check_ac_name(name.value, name.path, NAME_LIMIT),
         host_port=node.required("hostPort", "P12").integer(1, 65535, "P12"),
         host_ip="" if address is None else address.text(),
         pod_port=None if pod_port is None else read_port(pod_port),

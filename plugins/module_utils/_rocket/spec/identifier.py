@@ -19,6 +19,9 @@ _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _HEX = frozenset("0123456789abcdef")
 
 IDENTIFIER_LIMIT = 255
+# Of an AC Name: of apps and pods, whose names become host names; of volumes, mount points and ports, which become file names.
+HOST_NAME_LIMIT = 63
+NAME_LIMIT = 255
 IMAGE_ID_DIGITS = 128
 
 
@@ -37,6 +40,21 @@ def _words_joined_by(text: str, separators: str) -> bool:
     return previous in _ALPHANUMERIC
 
 
+def _check(value: object, path: str, rule: str, limit: int, separators: str, what: str) -> str:
+    """Return `value`: words of a-z and 0-9 joined by one of `separators`, of which a slash may have a tilde behind it."""
+    if not isinstance(value, str):
+        raise SpecError("a string was expected", path=path, value=value, rule=rule)
+    if not value:
+        raise SpecError("must not be empty", path=path, rule=rule)
+    if len(value) > limit:
+        raise SpecError(f"at most {limit} characters are allowed", path=path, value=value, rule=rule)
+    if not _words_joined_by(value.replace("/~", "/"), separators):
+        joined = " ".join(["one of", *separators]) if len(separators) > 1 else separators
+        text = f"{what} was expected: words of a-z and 0-9 joined by a single {joined}"
+        raise SpecError(text, path=path, value=value, rule=rule)
+    return value
+
+
 def check_ac_identifier(value: object, path: str, rule: str = "T1") -> str:
     """Return `value`, an AC Identifier: words of a-z and 0-9 joined by one of ``-._~/``, at most 255 characters.
 
@@ -45,34 +63,16 @@ def check_ac_identifier(value: object, path: str, rule: str = "T1") -> str:
     Raises:
         SpecError: T1, or `rule` where another rule asks for the identifier.
     """
-    if not isinstance(value, str):
-        raise SpecError("a string was expected", path=path, value=value, rule=rule)
-    if not value:
-        raise SpecError("must not be empty", path=path, rule=rule)
-    if len(value) > IDENTIFIER_LIMIT:
-        raise SpecError(f"at most {IDENTIFIER_LIMIT} characters are allowed", path=path, value=value, rule=rule)
-    if not _words_joined_by(value.replace("/~", "/"), "-._~/"):
-        raise SpecError(
-            "an AC Identifier was expected: words of a-z and 0-9 joined by a single one of - . _ ~ /", path=path, value=value, rule=rule
-        )
-    return value
+    return _check(value, path, rule, IDENTIFIER_LIMIT, "-._~/", "an AC Identifier")
 
 
-def check_ac_name(value: object, path: str, limit: int = 63, rule: str = "T2") -> str:
+def check_ac_name(value: object, path: str, limit: int = HOST_NAME_LIMIT, rule: str = "T2") -> str:
     """Return `value`, an AC Name: words of a-z and 0-9 joined by a single dash, at most `limit` characters.
 
     Raises:
         SpecError: T2, or `rule` where another rule asks for the name.
     """
-    if not isinstance(value, str):
-        raise SpecError("a string was expected", path=path, value=value, rule=rule)
-    if not value:
-        raise SpecError("must not be empty", path=path, rule=rule)
-    if len(value) > limit:
-        raise SpecError(f"at most {limit} characters are allowed", path=path, value=value, rule=rule)
-    if not _words_joined_by(value, "-"):
-        raise SpecError("an AC Name was expected: words of a-z and 0-9 joined by a single -", path=path, value=value, rule=rule)
-    return value
+    return _check(value, path, rule, limit, "-", "an AC Name")
 
 
 def check_uuid(value: object, path: str) -> str:

@@ -108,7 +108,7 @@ class ImageManifest(Record):
         return value_of(self.labels, name)
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what is valid and yet deserves a word to the operator (T4, T9)."""
+        """Return what is valid and yet deserves a word to the operator (T4, T9); what its app deserves, the pod says."""
         found = [version_warning(self.ac_version)]
         if self.label("arch") and not self.label("os"):
             found.append("the label arch means nothing without os and is ignored (T9)")

@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The values of isolators: one reader each (docs/spec-conformance.md section 8).
+"""The values of isolators: one reader each.
 
 Each takes the value's Node and returns the checked value; each raises SpecError.
 
-Not handled here: names, scopes and pairs (see isolators.py).
+Not handled here: names, scopes and pairs (see isolators.py), sets of system calls (see seccomp.py).
 """
 
 from __future__ import annotations
 
 from ..errors import SpecError
 from ..record import Record
-from .identifier import check_ac_identifier, nearest
+from .identifier import nearest
 from .quantity import parse_cpu, parse_quantity
 from .reading import Node, join
 
@@ -30,23 +30,6 @@ _DEFAULT_NAMES = "AUDIT_WRITE CHOWN DAC_OVERRIDE FSETID FOWNER KILL MKNOD NET_RA
 CAPABILITIES = tuple("CAP_" + name for name in _CAPABILITY_NAMES.split())
 DEFAULT_CAPABILITIES = tuple("CAP_" + name for name in _DEFAULT_NAMES.split())
 
-# Names of Linux, which include those of POSIX.1-2001 and C99. Not from the module errno: that has the names of the machine
-# that runs, and a manifest is also checked where no app will ever run.
-_ERRNO_NAMES = (
-    "E2BIG EACCES EADDRINUSE EADDRNOTAVAIL EADV EAFNOSUPPORT EAGAIN EALREADY EBADE EBADF EBADFD EBADMSG EBADR EBADRQC EBADSLT "
-    "EBFONT EBUSY ECANCELED ECHILD ECHRNG ECOMM ECONNABORTED ECONNREFUSED ECONNRESET EDEADLK EDEADLOCK EDESTADDRREQ EDOM "
-    "EDOTDOT EDQUOT EEXIST EFAULT EFBIG EHOSTDOWN EHOSTUNREACH EHWPOISON EIDRM EILSEQ EINPROGRESS EINTR EINVAL EIO EISCONN "
-    "EISDIR EISNAM EKEYEXPIRED EKEYREJECTED EKEYREVOKED EL2HLT EL2NSYNC EL3HLT EL3RST ELIBACC ELIBBAD ELIBEXEC ELIBMAX ELIBSCN "
-    "ELNRNG ELOOP EMEDIUMTYPE EMFILE EMLINK EMSGSIZE EMULTIHOP ENAMETOOLONG ENAVAIL ENETDOWN ENETRESET ENETUNREACH ENFILE ENOANO "
-    "ENOBUFS ENOCSI ENODATA ENODEV ENOENT ENOEXEC ENOKEY ENOLCK ENOLINK ENOMEDIUM ENOMEM ENOMSG ENONET ENOPKG ENOPROTOOPT ENOSPC "
-    "ENOSR ENOSTR ENOSYS ENOTBLK ENOTCONN ENOTDIR ENOTEMPTY ENOTNAM ENOTRECOVERABLE ENOTSOCK ENOTSUP ENOTTY ENOTUNIQ ENXIO "
-    "EOPNOTSUPP EOVERFLOW EOWNERDEAD EPERM EPFNOSUPPORT EPIPE EPROTO EPROTONOSUPPORT EPROTOTYPE ERANGE EREMCHG EREMOTE EREMOTEIO "
-    "ERESTART ERFKILL EROFS ESHUTDOWN ESOCKTNOSUPPORT ESPIPE ESRCH ESRMNT ESTALE ESTRPIPE ETIME ETIMEDOUT ETOOMANYREFS ETXTBSY "
-    "EUCLEAN EUNATCH EUSERS EWOULDBLOCK EXDEV EXFULL"
-)
-ERRNO_NAMES = frozenset(_ERRNO_NAMES.split())
-
-_SYSCALL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 _SYSCTL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _SYSCTL_ALLOWED = ("net.", "kernel.msg", "kernel.shm", "fs.mqueue.")
 _SMALLEST_MEMORY = 4096
@@ -70,13 +53,6 @@ class Resource(Record):
         return self.limit if self.request is None else self.request
 
 
-class SeccompSet(Record):
-    """Names of syscalls and ``@scope/name`` wildcards, without repetitions; an empty `errno` means SIGSYS."""
-
-    names: tuple[str, ...]
-    errno: str = ""
-
-
 class SelinuxContext(Record):
     """The four parts of an SELinux context."""
 
@@ -86,46 +62,13 @@ class SelinuxContext(Record):
     level: str
 
 
-def _names(node: Node) -> list[Node]:
+def set_of_names(node: Node) -> list[Node]:
+    """Return the members of ``set``, which is not empty."""
     given = node.required("set", "I5")
     nodes = given.items("I5")
     if not nodes:
         raise SpecError("must not be empty", path=given.path, rule="I5")
     return nodes
-
-
-def _seccomp_name(node: Node, reserved: str) -> str:
-    name = node.text("I5", empty=False)
-    if not name.startswith("@"):
-        if not _SYSCALL.issuperset(name) or len(name) > 64:
-            raise node.error("the name of a syscall, or a wildcard @scope/name, was expected", "I5")
-        return name
-    check_ac_identifier(name[1:], node.path, "I5")
-    if "/" not in name:
-        raise node.error("a wildcard is written @scope/name", "I5")
-    if name.startswith("@appc.io/") and name != reserved:
-        raise node.error(f"the only wildcard of the specification here is {reserved}", "I5")
-    return name
-
-
-def _read_seccomp(node: Node, reserved: str) -> SeccompSet:
-    names = tuple(dict.fromkeys(_seccomp_name(item, reserved) for item in _names(node)))
-    errno = node.optional("errno", "I5")
-    text = "" if errno is None else errno.text("I5")
-    if errno is not None and text and text not in ERRNO_NAMES:
-        near = nearest(text, sorted(ERRNO_NAMES))
-        raise errno.error("the name of an error of Linux was expected", "I5", f"did you mean {near}?" if near else "")
-    return SeccompSet(names, text)
-
-
-def read_seccomp_remove_set(node: Node) -> SeccompSet:
-    """Return the syscalls to block; ``@appc.io/empty`` among them hides the rest."""
-    return _read_seccomp(node, "@appc.io/empty")
-
-
-def read_seccomp_retain_set(node: Node) -> SeccompSet:
-    """Return the syscalls to allow; ``@appc.io/all`` among them hides the rest."""
-    return _read_seccomp(node, "@appc.io/all")
 
 
 def _word(node: Node, forbidden: str = "") -> str:
@@ -162,7 +105,7 @@ def _capability(node: Node) -> str:
 
 def read_capabilities(node: Node) -> tuple[str, ...]:
     """Return the capabilities of a set, as written, without repetitions."""
-    return tuple(dict.fromkeys(_capability(item) for item in _names(node)))
+    return tuple(dict.fromkeys(_capability(item) for item in set_of_names(node)))
 
 
 def _read_resource(node: Node, parse: Callable[[object, str], int]) -> Resource:
@@ -182,7 +125,7 @@ def _read_resource(node: Node, parse: Callable[[object, str], int]) -> Resource:
 
 def _refuse_default(node: Node) -> None:
     if node.flag("default", "I5"):
-        raise SpecError("this isolator has no default", path=join(node.path, "default"), rule="I5", hint="remove it")
+        raise SpecError("false or nothing was expected", path=join(node.path, "default"), value=True, rule="I5", hint="remove it")
 
 
 def read_cpu(node: Node) -> Resource:
@@ -214,7 +157,7 @@ def read_default_limit(node: Node) -> Resource:
         raise default.error("true was expected: the limit holds for every device or interface", "I5")
     request = node.optional("request", "I5")
     if request is not None:
-        raise SpecError("this isolator has no request", path=request.path, rule="I5", hint="remove it")
+        raise request.error("nothing was expected, this isolator has no request", "I5", "remove it")
     node.required("limit", "I3")
     return _read_resource(node, parse_quantity)
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Isolators of apps and pods: names, scopes, values, and what must not stand together (docs/spec-conformance.md I1 to I5).
 
-An unknown isolator is kept with ``parsed=None``; whoever runs the pod lists it as ignored (I2).
+An unknown isolator is kept with ``parsed=None`` (M12); whoever runs the pod lists it as ignored (I2).
 
-Not handled here: enforcing them (see run), which syscalls exist, what this kernel has.
+Not handled here: enforcing them (see run), what this kernel has.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from ..errors import SpecError
 from ..record import Record
 from . import isolator_values as values
 from .identifier import check_ac_identifier
-from .isolator_values import CAPABILITIES, DEFAULT_CAPABILITIES, Resource, SeccompSet, SelinuxContext
+from .isolator_values import CAPABILITIES, DEFAULT_CAPABILITIES, Resource, SelinuxContext
 from .reading import Node, join, thaw, unique
+from .seccomp import SeccompSet, read_seccomp_remove_set, read_seccomp_retain_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ _BOTH = ("app", "pod")
 
 # Name: where it may stand, how its value is read. What a reader returns is `parsed` of the isolator.
 ISOLATORS: dict[str, tuple[tuple[str, ...], Callable[[Node], Any]]] = {
-    "os/linux/seccomp-remove-set": (_APP, values.read_seccomp_remove_set),
-    "os/linux/seccomp-retain-set": (_APP, values.read_seccomp_retain_set),
+    "os/linux/seccomp-remove-set": (_APP, read_seccomp_remove_set),
+    "os/linux/seccomp-retain-set": (_APP, read_seccomp_retain_set),
     "os/linux/selinux-context": (_BOTH, values.read_selinux_context),
     "os/linux/apparmor-profile": (_BOTH, values.read_apparmor_profile),
     "os/linux/capabilities-remove-set": (_APP, values.read_capabilities),

@@ -137,7 +137,8 @@ class PodManifest(Record):
             ac_version=version,
         )
         manifest = replace(manifest, rest=node.rest())
-        if manifest.apps and all(app.app is not None for app in manifest.apps):
+        _check_port_names(manifest, {}, path)
+        if all(app.app is not None for app in manifest.apps):
             _check_exposed(manifest, {}, path)
         return manifest
 
@@ -160,10 +161,13 @@ class PodManifest(Record):
         return value
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what is valid and yet deserves a word to the operator: a newer acVersion (T4), a volume that nobody mounts."""
+        """Return what is valid and yet deserves a word to the operator: a newer acVersion (T4), a volume that nobody mounts,
+        variables that the executor sets (E2).
+        """
         mounted = {mount.volume for app in self.apps for mount in app.mounts if mount.app_volume is None}
         found = [version_warning(self.ac_version)]
         found += [f"the volume {volume.name} is mounted by no app" for volume in self.volumes if volume.name not in mounted]
+        found += [f"{app.name}: {warning}" for app in self.apps if app.app is not None for warning in app.app.warnings()]
         return tuple(warning for warning in found if warning)
 
 
@@ -205,22 +209,34 @@ def _image(node: Node, template: bool) -> RuntimeImage:
     return replace(image, rest=node.rest())
 
 
+def _check_port_names(manifest: PodManifest, apps: dict[str, App], path: str) -> None:
+    """P12: a port's name is a key into the ports of all apps, so no two apps have one of the same name."""
+    first: dict[str, str] = {}
+    for index, app in enumerate(manifest.apps):
+        effective = app.app or apps.get(app.name)
+        for number, port in enumerate(effective.ports if effective else ()):
+            if port.name in first:
+                raise SpecError(
+                    f"must be unique among the apps of a pod, {first[port.name]} has it too",
+                    path=f"{join(path, 'apps')}[{index}].app.ports[{number}].name",
+                    value=port.name,
+                    rule="P12",
+                )
+            first[port.name] = app.name
+
+
 def _check_exposed(manifest: PodManifest, apps: dict[str, App], path: str) -> None:
-    """P12, P13: each exposed port leads to exactly one port of the apps; the ranges fit and do not meet."""
+    """P12, P13: each exposed port leads to a port of the apps; the ranges fit and do not meet."""
+    ports = {port.name: port for app in manifest.apps for port in _effective(app, apps).ports}
     targets: list[tuple[ExposedPort, Port | None]] = []
     paths = [f"{join(path, 'ports')}[{index}]" for index in range(len(manifest.ports))]
     for exposed, where in zip(manifest.ports, paths):
-        found = [(app.name, port) for app in manifest.apps for port in _effective(app, apps).ports if port.name == exposed.name]
-        if exposed.pod_port is None and len(found) != 1:
-            who = f"the apps {', '.join(name for name, _ignored in found)} have" if found else "no app has"
+        if exposed.pod_port is None and exposed.name not in ports:
+            known = f"ports of the apps: {', '.join(sorted(ports))}" if ports else "no app has a port"
             raise SpecError(
-                f"{who} a port of this name",
-                path=join(where, "name"),
-                value=exposed.name,
-                rule="P12",
-                hint="name a port of exactly one app",
+                "the name of a port of an app was expected", path=join(where, "name"), value=exposed.name, rule="P12", hint=known
             )
-        targets.append((exposed, exposed.pod_port or found[0][1]))
+        targets.append((exposed, exposed.pod_port or ports[exposed.name]))
     check_overlap(targets, paths)
 
 
@@ -238,7 +254,7 @@ def check_reified(manifest: PodManifest, apps: dict[str, App] | None = None, pat
 
     Raises:
         SpecError: what from_json raises; P3 no app to run, or a mountPoint without a mount (two on one path are P16); P5 an
-            image without ID; P12 a port that not exactly one app has, a range that does not fit, two that meet.
+            image without ID; P12 a port that no app has or two have, a range that does not fit, two that meet.
     """
     given = apps or {}
     PodManifest.from_json(manifest.to_json(), path, template=True)
@@ -252,6 +268,7 @@ def check_reified(manifest: PodManifest, apps: dict[str, App] | None = None, pat
         for point in _effective(app, given).mount_points:
             if point.path not in covered:
                 raise SpecError(f"no mount covers the mountPoint {point.name} at {point.path}", path=f"{where}.mounts", rule="P3")
+    _check_port_names(manifest, given, path)
     _check_exposed(manifest, given, path)
 
 

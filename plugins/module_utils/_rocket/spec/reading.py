@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Strict reading of JSON, and typed access that names the JSON path of what is wrong (docs/spec-conformance.md section 1).
+"""Strict reading of JSON, and typed access that names the JSON path of what is wrong.
 
 Refused, because two readers could disagree about them: a member given twice, fractions and exponents, ``NaN``, half a
 surrogate pair, a byte order mark, more than 1 MiB, more than 64 levels.

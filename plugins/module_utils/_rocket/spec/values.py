@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 AC_VERSION = "0.8.11"
-ID_LIMIT = (1 << 31) - 1
+# The largest user or group (M7): -1 means none to the kernel, and what is above is no number to every program.
+ID_LIMIT = (1 << 31) - 2
 _PATH_LIMIT = 4095
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
 
@@ -91,7 +92,7 @@ def read_named(node: Node | None, rule: str) -> tuple[NamedValue, ...]:
 
 
 def read_labels(node: Node | None) -> tuple[NamedValue, ...]:
-    """Return the labels in `node`: unique, never ``name``, and an os and arch that exist.
+    """Return the labels in `node` (M4): unique, never ``name``, and an os and arch that exist.
 
     Raises:
         SpecError: T9, T10.
@@ -109,7 +110,7 @@ def check_labels(labels: Iterable[NamedValue], path: str) -> None:
     """
     seen = {label.name: (label.value, f"{path}[{index}]") for index, label in enumerate(labels)}
     if "name" in seen:
-        raise SpecError("a label must not be called name", path=join(seen["name"][1], "name"), rule="T9")
+        raise SpecError("a label that is not called name was expected", path=join(seen["name"][1], "name"), value="name", rule="T9")
     if "os" not in seen:
         return
     os_name, os_path = seen["os"]
@@ -135,7 +136,7 @@ def fits_platform(labels: Iterable[NamedValue], os_name: str, arch: str) -> bool
 
 
 def read_annotations(node: Node | None) -> tuple[NamedValue, ...]:
-    """Return the annotations in `node`; the names that the specification knows have checked values.
+    """Return the annotations in `node` (M18, P9); the names that the specification knows have checked values.
 
     Raises:
         SpecError: T11, T7 for ``created``.
@@ -153,7 +154,7 @@ def read_annotations(node: Node | None) -> tuple[NamedValue, ...]:
 
 
 def read_user_values(node: Node | None) -> tuple[tuple[str, str], ...]:
-    """Return userLabels or userAnnotations, an object of strings, as pairs sorted by name.
+    """Return userLabels or userAnnotations (M15), an object of strings, as pairs sorted by name.
 
     Raises:
         SpecError: T12.
@@ -262,11 +263,11 @@ def check_web_address(value: str, path: str) -> str:
     return value
 
 
-def check_absolute_path(node: Node, rule: str) -> str:
+def check_absolute_path(node: Node, rule: str, root: bool = True) -> str:
     """Return the absolute path in `node` without ``.`` parts, doubled and trailing slashes.
 
     Raises:
-        SpecError: `rule`; relative, with a ``..`` part or NUL, or above 4095 bytes.
+        SpecError: `rule`; relative, with a ``..`` part or NUL, above 4095 bytes, or ``/`` itself unless `root`.
     """
     text = node.text(rule)
     if not text.startswith("/"):
@@ -276,4 +277,6 @@ def check_absolute_path(node: Node, rule: str) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise node.error("a path without .. was expected", rule)
+    if not parts and not root:
+        raise node.error("a path below the root was expected", rule)
     return "/" + "/".join(parts)

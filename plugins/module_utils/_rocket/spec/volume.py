@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes of a pod and the mounts of its apps (docs/spec-conformance.md P8, P10, P16).
+"""Volumes of a pod and the mounts of its apps (docs/spec-conformance.md P2, P8, P10, P16).
 
 Not handled here: whether a source exists, and what stands at a target (see run).
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..errors import SpecError
 from ..record import Record, replace
-from .identifier import check_ac_name
+from .identifier import NAME_LIMIT, check_ac_name
 from .reading import Node, join, thaw, unique
 from .values import ID_LIMIT, check_absolute_path
 
@@ -93,7 +93,7 @@ def _identity(node: Node | None) -> int:
 def read_volume(node: Node) -> Volume:
     """Return the volume in `node`; raises SpecError (P10)."""
     name, kind = node.required("name", "P10"), node.required("kind", "P10")
-    check_ac_name(name.value, name.path)
+    check_ac_name(name.value, name.path, NAME_LIMIT)
     if kind.value not in ("host", "empty"):
         raise kind.error("host or empty was expected", "P10")
     foreign = _EMPTY_ONLY if kind.value == "host" else _HOST_ONLY
@@ -130,13 +130,11 @@ def read_volumes(node: Node | None) -> tuple[Volume, ...]:
 
 def _read_mount(node: Node, names: list[str]) -> Mount:
     name, path, own = node.required("volume", "P8"), node.required("path", "P8"), node.optional("appVolume", "P8")
-    check_ac_name(name.value, name.path)
+    check_ac_name(name.value, name.path, NAME_LIMIT)
     if own is None and name.value not in names:
         known = f"volumes: {', '.join(names)}" if names else "the pod has no volumes"
         raise name.error("the name of a volume of the pod was expected", "P8", known)
-    target = check_absolute_path(path, "P8")
-    if target == "/":
-        raise SpecError("a path below the root was expected", path=path.path, value="/", rule="P8")
+    target = check_absolute_path(path, "P8", root=False)
     return replace(Mount(name.value, target, None if own is None else read_volume(own)), rest=node.rest())
 
 

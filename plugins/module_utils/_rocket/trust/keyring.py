@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The trusted keys of a host, by prefix: read, planned and changed.
+"""The trusted keys of a host, by prefix (A11): read, planned and changed.
 
 A damaged key file does not block the others: it is left out and named by `problems`. What is stored is a canonical
 copy, so that a later change of any octet is seen.

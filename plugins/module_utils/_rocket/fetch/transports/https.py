@@ -91,7 +91,7 @@ class HttpsTransport(Transport):
     def _follow(
         self, method: str, url: str, what: str, etag: str, own: bool, answer: Callable[[requests.Response, str, Watchdog], Response]
     ) -> Response:
-        """Ask, and follow redirects; what is sent to the first origin only is dropped when the origin changes."""
+        """Ask, and follow redirects (V6); what is sent to the first origin only is dropped when the origin changes."""
         options = self._options
         at = urldefrag(url)[0]
         origin = check_url(at, options.schemes)

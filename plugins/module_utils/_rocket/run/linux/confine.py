@@ -116,7 +116,7 @@ def find_program(name: str, path: str) -> str:
 
 
 def enter_working_directory(kernel: Kernel, path: str) -> None:
-    """Make `path` of the app's root the working directory, never by way of a descriptor (L2, M10).
+    """Make `path` of the app's root the working directory, never by way of a descriptor (L2, M10, E3).
 
     Raises:
         LaunchError: it is missing, no directory, or reached through a magic link.

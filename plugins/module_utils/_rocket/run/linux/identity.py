@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Who an app runs as: user and group of the launch record, looked up in the image (M7, L8, L9).
+"""Who an app runs as: user and group of the launch record, looked up in the image (M7, M8, E6, L8, L9).
 
 The image's files are hostile: opened without following links, without blocking, only when regular and small. Resolved
 once, before any volume is mounted and any program of the pod runs; event handlers and enter reuse the answer, so that an

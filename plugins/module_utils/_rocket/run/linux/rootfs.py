@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An app's root file system, in a mount namespace of its own: overlay, pivot, /proc, /sys, cgroups, masks (E1, E4).
 
+Each start has an overlay of its own above the rendered tree, which is never written (D6, D7).
+
 The pivot comes first: once the host's root is detached, no link, name or race of an image can name anything of the host,
 and what is needed of it (the volumes) has been opened before. The order is that of build_root().
 

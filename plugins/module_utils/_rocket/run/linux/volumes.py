@@ -83,7 +83,7 @@ def attach(kernel: Kernel, root: int, mounts: list[dict[str, Any]], sources: lis
 
 
 def open_target(kernel: Kernel, root: int, target: str, directory: bool, where: str, warnings: list[str]) -> int:
-    """Return a descriptor of the target, made part by part where it is missing (root:root 0755); the umask must be 0."""
+    """Return a descriptor of the target, made part by part where it is missing (P14: root:root 0755); the umask must be 0."""
     parts = [part for part in target.split("/") if part]
     if not parts or ".." in parts:
         raise LaunchError("a target names a place below the root", where=where, hint="remove ..", code="volume")

@@ -87,7 +87,7 @@ class Namespaces(Stage1):
         kernel.unshare(shared_namespaces(self._record) | c.CLONE_NEWNS)
         kernel.sethostname(self._record["hostname"])
         if self._record["network"] != "host":
-            kernel.loopback_up()
+            kernel.loopback_up()  # P20; there is no other interface yet
         kernel.new_session_keyring()
         # Nothing of the host stays in reach of /proc/1/{root,cwd,fd}: an empty root of its own, no descriptors.
         kernel.mount("", "/", "", c.MS_REC | c.MS_PRIVATE)
