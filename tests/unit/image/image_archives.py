@@ -95,9 +95,9 @@ def hardlink(name, target, **fields):
     return block(name, b"1", link=target, **fields)
 
 
-def aci(*members, manifest=MANIFEST):
+def image(*members, manifest=MANIFEST, root=None):
     """Return an uncompressed image with `members` behind manifest and rootfs."""
-    return file(b"manifest", manifest) + directory(b"rootfs/") + b"".join(members) + ZEROS
+    return file(b"manifest", manifest) + (directory(b"rootfs/") if root is None else root) + b"".join(members) + ZEROS
 
 
 def snapshot(top):

@@ -11,7 +11,7 @@ import os
 import resource
 
 import pytest
-from image_archives import aci
+from image_archives import image
 
 from _rocket.errors import ArchiveError
 from _rocket.image.compression import decompressed, sniff
@@ -121,7 +121,7 @@ def test_gpg_output_is_recognised(program, tmp_path):
     (tmp_path / "home").mkdir(mode=0o700)
     subprocess.run(
         [gpg, "--homedir", str(tmp_path / "home"), "--batch", "--passphrase", "x", "--pinentry-mode", "loopback", "-o", "out", "-c", "-"],
-        input=aci(),
+        input=image(),
         cwd=tmp_path,
         check=True,
         capture_output=True,

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Bombs, by size, count, ratio and memory, in real amounts; and compressed archives that are damaged or cut."""
+
+from __future__ import annotations
+
+import bz2
+import functools
+import gzip
+import lzma
+import struct
+import zlib
+
+from image_archives import MANIFEST, ZEROS, block, directory, file, image, pax
+from image_corpus import R, table
+
+MIB, GIB = 1 << 20, 1 << 30
+COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+PLAIN = image(file(R + b"x", bytes(range(256)) * 40))
+
+
+@functools.lru_cache(None)
+def head(size):
+    """Return an image up to the content of its last file, of `size` bytes."""
+    return file(b"manifest", MANIFEST) + directory(R) + block(R + b"zeros", size=size)
+
+
+def gzip_zeros(size):
+    """Return an image with `size` zeros in one gzip member of a thousandth of that; made from one piece, repeated."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    start = deflate.compress(head(size)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    piece = deflate.compress(bytes(MIB)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    end = deflate.compress(ZEROS) + deflate.flush()
+    check = zlib.crc32(head(size))
+    for _piece in range(size // MIB):
+        check = zlib.crc32(bytes(MIB), check)
+    check = zlib.crc32(ZEROS, check)
+    total = len(head(size)) + size + len(ZEROS)
+    return b"\x1f\x8b\x08" + bytes(7) + start + piece * (size // MIB) + end + struct.pack("<II", check, total & 0xFFFFFFFF)
+
+
+def members(compress, size, piece=16 * MIB):
+    """Return an image with `size` zeros as a row of compressed members."""
+    return compress(head(size)) + compress(bytes(piece)) * (size // piece) + compress(ZEROS)
+
+
+def zstd_zeros(size, window=0x58):
+    """Return an image with `size` zeros in one zstd frame: raw blocks around blocks of one repeated byte, by hand.
+
+    A window descriptor `window` is exponent << 3 | mantissa: 2^(10 + exponent) bytes and eighths of it.
+    """
+    before, after = head(size), ZEROS
+    blocks = [_block(0, before, len(before)), *[_block(1, b"\0", 128 << 10)] * (size // (128 << 10)), _block(0, after, len(after), last=1)]
+    return b"\x28\xb5\x2f\xfd\x00" + bytes([window]) + b"".join(blocks)
+
+
+def _block(kind, data, size, last=0):
+    return struct.pack("<I", size << 3 | kind << 1 | last)[:3] + data
+
+
+def xz_dictionary():
+    """Return an xz stream of 68 bytes that asks for a dictionary of 1.5 GiB."""
+    small = lzma.compress(b"some data", filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 4096}])
+    # Block header: size, flags, filter 0x21, one byte of properties: the dictionary, here 3 << 29; then its checksum.
+    header = bytearray(small[12:20])
+    header[4] = 37
+    return small[:12] + bytes(header) + struct.pack("<I", zlib.crc32(header)) + small[24:]
+
+
+def damaged(data):
+    """Return `data` with one bit changed in the middle."""
+    changed = bytearray(data)
+    changed[len(data) // 2] ^= 1
+    return bytes(changed)
+
+
+def each(rows):
+    """Return `rows`, name -> what makes an archive of a compression, for each compression."""
+    return {
+        f"{what} ({name})": (lambda _outside, make=make, compress=compress: make(compress))
+        for what, make in rows.items()
+        for name, compress in COMPRESS.items()
+    }
+
+
+DAMAGED = {
+    "cut": lambda compress: compress(PLAIN)[:-9],
+    "cut by a byte": lambda compress: compress(PLAIN)[:-1],
+    "cut at half": lambda compress: compress(PLAIN)[: len(compress(PLAIN)) // 2],
+    "one bit changed": lambda compress: damaged(compress(PLAIN)),
+    "junk behind": lambda compress: compress(PLAIN) + b"junk",
+    "zeros behind": lambda compress: compress(PLAIN) + bytes(512),
+    "another format behind": lambda compress: compress(PLAIN) + (gzip if compress is bz2.compress else bz2).compress(b""),
+    "compressed twice": lambda compress: compress(compress(PLAIN)),
+    "a second archive as a member": lambda compress: compress(PLAIN) + compress(image(file(R + b"y"))),
+}
+WHOLE = {
+    "in one piece": lambda compress: compress(PLAIN),
+    "in many members": lambda compress: b"".join(compress(PLAIN[at : at + 1000]) for at in range(0, len(PLAIN), 1000)),
+    "empty members between": lambda compress: compress(b"") * 3 + compress(PLAIN) + compress(b"") * 3,
+}
+CASES = [
+    *table(
+        "bombs",
+        "refuse",
+        {
+            "1 GiB of zeros (gzip)": lambda _outside: gzip_zeros(GIB),
+            "1 GiB of zeros in members (gzip)": lambda _outside: members(gzip.compress, GIB),
+            "1 GiB of zeros (bzip2)": lambda _outside: members(bz2.compress, GIB),
+            "1 GiB of zeros (xz)": lambda _outside: members(lzma.compress, GIB),
+        },
+        code="archive-limit",
+        words="200 times",
+        large=True,
+    ),
+    *table(
+        "bombs",
+        "refuse",
+        {"a million empty members (gzip)": lambda _outside: gzip.compress(PLAIN) + gzip.compress(b"") * 1_000_000},
+        code="archive-limit",
+        words="members",
+        large=True,
+    ),
+    *table(
+        "bombs",
+        "refuse",
+        {"a million records": lambda _outside: image(*[pax(raw=b"", kind=b"g")] * 1_000_000)},
+        code="archive-limit",
+        words="entries",
+        large=True,
+    ),
+    *table("bombs", "refuse", {"dictionary of 1.5 GiB (xz)": lambda _outside: xz_dictionary()}, code="archive-limit", words="memory"),
+    *table("bombs", "accept", {"9 MiB of zeros (gzip)": lambda _outside: gzip_zeros(9 * MIB)}),
+    *table("compressed", "refuse", each(DAMAGED)),
+    *table("compressed", "accept", each(WHOLE)),
+]

@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Headers and records that lie, and the ones that other programs write honestly."""
+
+from __future__ import annotations
+
+from image_archives import GNU, base256, block, content, directory, file, long, pax, record, symlink
+from image_corpus import R, table
+
+SPARSE_HOLE = b"GNU.sparse."
+
+CASES = [
+    *table(
+        "types",
+        "refuse",
+        {
+            "unknown type": [block(R + b"x", b"Z")],
+            "contiguous file": [block(R + b"x", b"7")],
+            "multi-volume": [block(R + b"x", b"M", magic=GNU)],
+            "volume label": [block(b"label", b"V", magic=GNU)],
+            "dump of a directory": [block(R + b"d/", b"D", size=5, magic=GNU) + content(b"Yx\0\0\0")],
+            "old long name": [block(R + b"x", b"N", magic=GNU)],
+            "access list of Solaris": [block(R + b"x", b"A")],
+            "extended header of Solaris": [
+                block(R + b"x", b"X", size=len(record(b"path", b"y"))) + content(record(b"path", b"y")),
+                file(R + b"x"),
+            ],
+            "inode of star": [block(R + b"x", b"I")],
+            "type of a raw byte": [block(R + b"x", b"\xff")],
+        },
+    ),
+    *table(
+        "sparse",
+        "refuse",
+        {
+            "sparse, old": [block(R + b"x", b"S", magic=GNU)],
+            "sparse, pax 0.0": [pax((SPARSE_HOLE + b"size", b"1099511627776"), (SPARSE_HOLE + b"numblocks", b"0")), file(R + b"x")],
+            "sparse, pax 0.1": [pax((SPARSE_HOLE + b"size", b"1099511627776"), (SPARSE_HOLE + b"map", b"0,4")), file(R + b"x")],
+            "sparse, pax 1.0": [
+                pax((SPARSE_HOLE + b"major", b"1"), (SPARSE_HOLE + b"minor", b"0"), (SPARSE_HOLE + b"name", R + b"x")),
+                file(R + b"GNUSparseFile.0/x", b"0\n"),
+            ],
+            "sparse, a name that leads out": [pax((SPARSE_HOLE + b"name", R + b"../../outside/file")), file(R + b"x", b"evil")],
+            "sparse, real size": [pax((SPARSE_HOLE + b"realsize", b"1099511627776")), file(R + b"x")],
+            "sparse of star": [pax((b"SCHILY.realsize", b"1099511627776")), file(R + b"x")],
+            "sparse of Solaris": [pax((b"SUN.holesdata", b" 0 1099511627776")), file(R + b"x")],
+            "sparse for all": [pax((SPARSE_HOLE + b"major", b"1"), kind=b"g"), file(R + b"x")],
+        },
+    ),
+    *table(
+        "headers",
+        "refuse",
+        {
+            "size negative": [block(R + b"x", size=base256(-512, 12))],
+            "size negative of a record": [block(b"PaxHeaders/x", b"x", size=base256(-512, 12)), file(R + b"x")],
+            "size huge": [block(R + b"x", size=base256(2**80, 12))],
+            "size 2^62": [block(R + b"x", size=base256(2**62, 12))],
+            "size 2^63": [block(R + b"x", size=base256(2**63, 12))],
+            "size negative by pax": [pax((b"size", b"-1")), file(R + b"x")],
+            "size 2^63 by pax": [pax((b"size", b"9223372036854775808")), file(R + b"x")],
+            "size of 5000 digits by pax": [pax((b"size", b"1" * 5000)), file(R + b"x")],
+            "size of other digits by pax": [pax((b"size", "\u0664".encode())), file(R + b"x")],
+            "size no number": [block(R + b"x", size=b"12x4")],
+            "size with an underscore": [block(R + b"x", size=b"0000001_0")],
+            "size past the end": [block(R + b"x", size=1 << 20)],
+            "size hides an entry": [pax((b"size", b"0")), block(R + b"a", size=0), block(R + b"x", b"1", size=512, link=b"/etc/passwd")],
+            "checksum wrong": [file(R + b"y", checksum=1)],
+            "checksum signed": [file(R + b"\xff" * 20, checksum=1)],
+            "checksum no number": [block(R + b"x")[:148] + b"99999999" + block(R + b"x")[156:]],
+            "no ustar": [block(R + b"x", magic=bytes(8))],
+            "other version of ustar": [block(R + b"x", magic=b"ustar\x0099")],
+            "GNU tar with a prefix": [file(b"x", magic=GNU, prefix=b"rootfs")],
+            "mtime no number": [file(R + b"x", mtime=b"zzz")],
+        },
+    ),
+    *table(
+        "records",
+        "refuse",
+        {
+            "pax length zero": [pax(raw=b"0 path=x\n"), file(R + b"x")],
+            "pax length past the end": [pax(raw=b"99 path=x\n"), file(R + b"x")],
+            "pax length short": [pax(raw=b"3 path=x\n"), file(R + b"x")],
+            "pax length signed": [pax(raw=b"+9 path=x\n"), file(R + b"x")],
+            "pax length negative": [pax(raw=b"-9 path=x\n"), file(R + b"x")],
+            "pax length with zeros": [pax(raw=b"010 path=x\n"), file(R + b"x")],
+            "pax length of ten digits": [pax(raw=b"0000000010 path=x\n"), file(R + b"x")],
+            "pax length of spaces": [pax(raw=b" " * 2000), file(R + b"x")],
+            "pax lengths without end": [pax(raw=b"1" * 500_000), file(R + b"x")],
+            "pax without newline": [pax(raw=b"10 path=xy"), file(R + b"x")],
+            "pax without value": [pax(raw=b"7 path\n"), file(R + b"x")],
+            "pax without key": [pax(raw=b"5 =x\n"), file(R + b"x")],
+            "pax of zeros": [pax(raw=bytes(512)), file(R + b"x")],
+            "pax repeated key": [pax((b"path", R + b"a"), (b"path", R + b"b")), file(R + b"x")],
+            "pax unknown key": [pax((b"EVIL.key", b"1")), file(R + b"x")],
+            "pax key in upper case": [pax((b"PATH", R + b"../x")), file(R + b"x")],
+            "pax key with NUL": [pax((b"path\0", R + b"../x")), file(R + b"x")],
+            "pax deletion": [pax((b"path", b"")), file(R + b"x")],
+            "pax acl": [pax((b"SCHILY.acl.access", b"user::rwx")), file(R + b"x")],
+            "pax mtime nan": [pax((b"mtime", b"nan")), file(R + b"x")],
+            "pax mtime infinite": [pax((b"mtime", b"1e999")), file(R + b"x")],
+            "pax mtime of 70 digits": [pax((b"mtime", b"9" * 70)), file(R + b"x")],
+            "two pax headers": [pax((b"path", R + b"a")), pax((b"path", R + b"b")), file(R + b"x")],
+            "two long names": [long(R + b"a"), long(R + b"b"), file(R + b"x")],
+            "two long links": [long(b"a", kind=b"K"), long(b"b", kind=b"K"), symlink(R + b"x", b"y")],
+            "pax path and long name": [long(R + b"a"), pax((b"path", R + b"b")), file(R + b"x")],
+            "pax linkpath and long link": [long(b"a", kind=b"K"), pax((b"linkpath", b"b")), symlink(R + b"x", b"y")],
+            "global after a record": [pax((b"path", R + b"a")), pax((b"comment", b"x"), kind=b"g"), file(R + b"x")],
+            "global path": [pax((b"path", R + b"a"), kind=b"g"), file(R + b"x")],
+            "global path that leads out": [pax((b"path", R + b"../../outside/file"), kind=b"g"), file(R + b"x", b"evil")],
+            "global linkpath": [pax((b"linkpath", b"/etc/passwd"), kind=b"g"), symlink(R + b"x", b"y")],
+            "global size": [pax((b"size", b"0"), kind=b"g"), file(R + b"x")],
+            "global owner": [pax((b"uid", b"0"), kind=b"g"), file(R + b"x", uid=7)],
+            "global attribute": [pax((b"SCHILY.xattr.user.x", b"y"), kind=b"g"), file(R + b"x")],
+            "pax header at the end": [pax((b"path", R + b"a"))],
+            "long name at the end": [long(R + b"a")],
+        },
+    ),
+    *table(
+        "records",
+        "refuse",
+        {
+            "metadata of 1 GiB": [block(b"PaxHeaders/x", b"x", size=1 << 30)],
+            "long name of 1 GiB": [block(b"././@LongLink", b"L", size=1 << 30, magic=GNU)],
+            "global record of 2 MiB": [pax((b"comment", b"c" * (2 << 20)), kind=b"g"), file(R + b"x")],
+        },
+        code="archive-limit",
+    ),
+    *table(
+        "times",
+        "accept",
+        {
+            "mtime absurd": [file(R + b"x", mtime=base256(2**70, 12)), pax((b"mtime", b"9" * 40)), file(R + b"y")],
+            "mtime before 1970": [file(R + b"x", mtime=base256(-5, 12)), pax((b"mtime", b"-1.5")), file(R + b"y")],
+            "mtime before 1900": [file(R + b"x", mtime=base256(-(2**40), 12)), pax((b"mtime", b"-99999999999")), directory(R + b"d/")],
+            "mtime of many digits": [pax((b"mtime", b"1." + b"3" * 60)), file(R + b"x")],
+        },
+    ),
+    *table(
+        "headers",
+        "accept",
+        {
+            "GNU long name": [long(R + b"n" * 200), file(b"short", magic=GNU)],
+            "GNU long link": [long(b"n" * 200, kind=b"K"), symlink(R + b"l", b"short", magic=GNU)],
+            "comments": [
+                pax((b"comment", b"x"), kind=b"g"),
+                pax((b"atime", b"1"), (b"uname", b"r"), (b"path", R + b"y")),
+                file(b"x"),
+            ],
+            "an empty global record": [pax(raw=b"", kind=b"g"), file(R + b"x")],
+            "prefix": [file(b"x", prefix=b"rootfs/deep")],
+            "base-256 and spaces": [file(R + b"x", uid=base256(3_000_000, 8), mtime=base256(-7, 12), mode=b" 644 \0")],
+            "owners by pax": [pax((b"mtime", b"1.25"), (b"uid", b"4294967294")), file(R + b"x", gid=2)],
+            "old type of a file": [file(R + b"x", kind=b"\0")],
+        },
+    ),
+]
