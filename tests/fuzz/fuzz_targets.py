@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 
-from _rocket.errors import ArchiveError, RocketError, SpecError
+from _rocket.errors import ArchiveError, HostError, RocketError, SpecError
 from _rocket.fetch.reference import parse_reference
 from _rocket.image import compression, header, layout, limits, pax, tar
 from _rocket.record import replace
@@ -173,7 +173,7 @@ def _expanded(data, size, bounds):
             produced += len(piece)
             pieces.append(piece)
             expect(produced <= bounds.bytes, "more than the limit", produced)
-    except ArchiveError as error:
+    except (ArchiveError, HostError) as error:
         check_error(error)
         return b"".join(pieces), error.code
     return b"".join(pieces), ""
@@ -211,5 +211,6 @@ TARGETS = {
     "gzip": _decompressor(b"\x1f\x8b"),
     "bzip2": _decompressor(b"BZh"),
     "xz": _decompressor(b"\xfd7zXZ\x00"),
+    "zstd": _decompressor(b"\x28\xb5\x2f\xfd"),
     "unpack": run_unpack,
 }

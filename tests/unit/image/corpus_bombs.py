@@ -14,8 +14,21 @@ import zlib
 from image_archives import MANIFEST, ZEROS, block, directory, file, image, pax
 from image_corpus import R, table
 
+from _rocket.image import zstd
+
 MIB, GIB = 1 << 20, 1 << 30
 COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+
+
+def zstd_compress(data):
+    """Return `data` as one zstd frame with a checksum."""
+    compressor = zstd.Compressor(3)
+    return compressor.compress(data) + compressor.flush()
+
+
+# Without the library nothing in zstd can be read either: test_image_zstd.py says so.
+if zstd.available():
+    COMPRESS["zstd"] = zstd_compress
 PLAIN = image(file(R + b"x", bytes(range(256)) * 40))
 
 
@@ -56,6 +69,18 @@ def zstd_zeros(size, window=0x58):
 
 def _block(kind, data, size, last=0):
     return struct.pack("<I", size << 3 | kind << 1 | last)[:3] + data
+
+
+def zstd_frame(header, data=PLAIN, size=1 << 17):
+    """Return a frame of raw blocks behind a frame header that is given byte by byte."""
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    blocks = [_block(0, piece, len(piece), last=piece is pieces[-1]) for piece in pieces]
+    return b"\x28\xb5\x2f\xfd" + header + b"".join(blocks)
+
+
+def skippable(data, number=0):
+    """Return a frame that zstd skips."""
+    return struct.pack("<II", 0x184D2A50 + number, len(data)) + data
 
 
 def xz_dictionary():
@@ -99,6 +124,52 @@ WHOLE = {
     "in many members": lambda compress: b"".join(compress(PLAIN[at : at + 1000]) for at in range(0, len(PLAIN), 1000)),
     "empty members between": lambda compress: compress(b"") * 3 + compress(PLAIN) + compress(b"") * 3,
 }
+
+
+def _zstd():
+    """Return what only zstd can do; the first byte of a frame header says what follows, here mostly a window."""
+    return [
+        *table(
+            "bombs", "refuse", {"1 GiB of zeros (zstd)": lambda _outside: zstd_zeros(GIB)}, "archive", "archive-limit", "200 times", True
+        ),
+        *table(
+            "bombs",
+            "refuse",
+            {
+                "window of 2 GiB (zstd)": lambda _outside: zstd_zeros(MIB, window=21 << 3),
+                "window of 144 MiB (zstd)": lambda _outside: zstd_frame(bytes([0, 17 << 3 | 1])),
+                "window as large as the content (zstd)": lambda _outside: zstd_frame(b"\xe0" + struct.pack("<Q", 1 << 40)),
+            },
+            code="archive-limit",
+            words="memory",
+        ),
+        *table(
+            "compressed",
+            "refuse",
+            {
+                "reserved bit (zstd)": lambda _outside: zstd_frame(b"\x08\x58"),
+                "dictionary (zstd)": lambda _outside: zstd_frame(b"\x01\x58\x07"),
+                "reserved block (zstd)": lambda _outside: zstd_frame(b"\x00\x58")[: -len(PLAIN) - 3] + b"\x07\0\0" + PLAIN,
+                "another content size (zstd)": lambda _outside: zstd_frame(b"\x80\x58" + struct.pack("<I", len(PLAIN) + 1)),
+                "skipped frame cut (zstd)": lambda _outside: zstd_compress(PLAIN) + skippable(b"x" * 99)[:-1],
+                "nothing but skipped frames (zstd)": lambda _outside: skippable(b"x" * 600),
+                "frame of an earlier format (zstd)": lambda _outside: zstd_compress(PLAIN) + b"\x27\xb5\x2f\xfd" + bytes(20),
+                "magicless frame (zstd)": lambda _outside: zstd_compress(PLAIN) + zstd_compress(b"")[4:],
+            },
+        ),
+        *table(
+            "compressed",
+            "accept",
+            {
+                "window of 128 MiB (zstd)": lambda _outside: zstd_frame(bytes([0, 17 << 3])),
+                "raw blocks (zstd)": lambda _outside: zstd_frame(b"\x00\x58", size=1000),
+                "content size (zstd)": lambda _outside: zstd_frame(b"\x80\x58" + struct.pack("<I", len(PLAIN))),
+                "skipped frames (zstd)": lambda _outside: skippable(b"a" * 600) + zstd_compress(PLAIN) + skippable(b"", 15),
+            },
+        ),
+    ]
+
+
 CASES = [
     *table(
         "bombs",
@@ -132,5 +203,6 @@ CASES = [
     *table("bombs", "refuse", {"dictionary of 1.5 GiB (xz)": lambda _outside: xz_dictionary()}, code="archive-limit", words="memory"),
     *table("bombs", "accept", {"9 MiB of zeros (gzip)": lambda _outside: gzip_zeros(9 * MIB)}),
     *table("compressed", "refuse", each(DAMAGED)),
+    *(_zstd() if zstd.available() else ()),
     *table("compressed", "accept", each(WHOLE)),
 ]

@@ -4,21 +4,19 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import lzma
 import os
 import resource
 
 import pytest
+from corpus_bombs import COMPRESS
 from image_archives import image
 
 from _rocket.errors import ArchiveError
 from _rocket.image.compression import decompressed, sniff
 from _rocket.image.limits import Limits
 from _rocket.image.stream import ahead
-
-COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 
 
 def expand(data, limits=None, chunk=1 << 20):
@@ -131,7 +129,7 @@ def test_gpg_output_is_recognised(program, tmp_path):
         sniff((tmp_path / "out").read_bytes())
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"<html>login</html>" * 50, b"\x28\xb5\x2f\xfd" + bytes(600), b"PK\x03\x04"])
+@pytest.mark.parametrize("data", [b"", b"x", b"<html>login</html>" * 50, b"PK\x03\x04"])
 def test_unknown(data):
     with pytest.raises(ArchiveError) as caught:
         expand(data)

@@ -55,7 +55,7 @@ BUILD = options.Command(
     options=(
         options.Option("--manifest", "the image manifest, JSON", "FILE"),
         options.Option("--output", "the image to write, usually *.aci", "FILE"),
-        options.Option("--compression", "gzip (default), bzip2, xz or none", "FORM"),
+        options.Option("--compression", "gzip (default), bzip2, xz, none, or zstd, which only rocket reads", "FORM"),
         options.Option("--overwrite", "replace the output if it exists"),
     ),
     arguments=(1, 1),
@@ -173,7 +173,7 @@ def _build(context: Context, parsed: options.Parsed) -> int:
         if not values.text(name):
             raise UsageError("is missing", where=name, hint=f"usage: rocket image build {BUILD.usage}")
     manifest = parse_image_manifest(read_limited(values.text("--manifest"), MANIFEST_LIMIT))
-    compression = values.choice("--compression", ("gzip", "bzip2", "xz", "none"), "gzip")
+    compression = values.choice("--compression", ("gzip", "bzip2", "xz", "none", "zstd"), "gzip")
     image_id = build(parsed.arguments[0], manifest, values.text("--output"), compression=compression, overwrite=values.flag("--overwrite"))
     output.write(f"{image_id}\n")
     return 0

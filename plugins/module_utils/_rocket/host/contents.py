@@ -139,6 +139,7 @@ def _carry_image() -> None:
         unpack,
         whitelist,
         xattrs,
+        zstd,
     )
 
 
