@@ -120,6 +120,30 @@ def snapshot(top):
     return facts
 
 
+def facts(top, whole_seconds=False, xattrs=True, link_times=True):
+    """Return what an image has to keep of a tree, by name, and which names are one inode."""
+    found, inodes = {}, {}
+    top = os.fsencode(top)
+    for path, directories, files in os.walk(top):
+        for name in [*directories, *files, b"."]:
+            each = os.path.join(path, name)
+            info = os.lstat(each)
+            content = b""
+            if stat.S_ISREG(info.st_mode):
+                with open(each, "rb") as stream:
+                    content = stream.read()
+            elif stat.S_ISLNK(info.st_mode):
+                content = os.readlink(each)
+            attributes = os.listxattr(each) if xattrs and not stat.S_ISLNK(info.st_mode) else []
+            time = info.st_mtime_ns // 10**9 if whole_seconds else info.st_mtime_ns
+            if stat.S_ISLNK(info.st_mode) and not link_times:
+                time = 0
+            kept = sorted((name, os.getxattr(each, name)) for name in attributes)
+            found[os.path.relpath(each, top)] = (info.st_mode, info.st_uid, info.st_gid, time, content, kept)
+            inodes.setdefault(info.st_ino, set()).add(os.path.relpath(each, top))
+    return found, sorted(map(sorted, inodes.values()))
+
+
 def canary(top):
     """Make a tree outside that must never change; return its path."""
     path = os.path.join(os.fsencode(top), b"outside")
