@@ -24,7 +24,7 @@ TOP = HERE.parents[1]
 HOME = TOP / ".cache" / "fuzz"
 WORK = TOP / "build" / "fuzz"
 FINDINGS = WORK / "findings"
-CANNOT = 77
+CANNOT = 77  # as tests/tools/steps.py has it
 # Unpacking is slow and meets the disk: longer inputs only mean more of the same entries.
 LONGEST = {"unpack": 300, "quantity": 80, "references": 600, "image-manifest": 6000, "pod-manifest": 6000, "archive": 12_000}
 
