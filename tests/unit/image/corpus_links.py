@@ -173,8 +173,8 @@ CASES = [
             "hard links": [file(R + b"a"), hardlink(R + b"b", R + b"a"), symlink(R + b"l", b"nowhere"), hardlink(R + b"m", R + b"l")],
         },
     ),
-    *table("links", "refuse", {"symlink with data": [block(R + b"x", b"2", link=b"f", size=4) + content(b"evil")]}),
-    *table("links", "refuse", {"symlink without target": [symlink(R + b"x", b"")]}),
+    *table("symlinks", "refuse", {"symlink with data": [block(R + b"x", b"2", link=b"f", size=4) + content(b"evil")]}),
+    *table("symlinks", "refuse", {"symlink without target": [symlink(R + b"x", b"")]}),
     *table(
         "nodes",
         "skip",

@@ -78,6 +78,7 @@ CASES = [
             "manifest a symlink to the outside": lambda out: symlink(b"manifest", out + b"/file") + directory(R) + ZEROS,
             "manifest a hard link": whole(directory(R) + file(R + b"m", MANIFEST) + hardlink(b"manifest", R + b"m") + ZEROS),
             "manifest a directory": whole(directory(b"manifest/") + directory(R) + ZEROS),
+            "manifest a file and a directory": whole(directory(b"manifest/") + image()),
             "manifest a FIFO": whole(block(b"manifest", b"6") + directory(R) + ZEROS),
             "manifest a device": whole(block(b"manifest", b"3") + directory(R) + ZEROS),
             "empty manifest": whole(image(manifest=b"")),

@@ -67,7 +67,7 @@ DEFECTS = {
 
 
 # One of these makes up for the other.
-MADE_UP = [{"no manifest", "second manifest"}, {"cut", "more zeros"}, {"cut", "data behind"}]
+MADE_UP = [{"no manifest", "second manifest"}, {"cut", "more zeros"}, {"cut", "data behind"}, {"record for the manifest", "no manifest"}]
 
 
 class Archive(NamedTuple):

@@ -49,7 +49,7 @@ BELIEVES = {
     "shape": ["file named as a directory", "directory replaced by a link through a link"],
     "owner and mode": ["uid 2^32-1", "uid negative", "gid 2^32-1"],
     "hard links": ["hard link to a FIFO", "hard link itself through a link", "hard link with data"],
-    "links": ["symlink with data", "symlink without target"],
+    "symlinks": ["symlink with data", "symlink without target"],
     "nodes": ["device with data", "directory with data"],
     "types": ["unknown type", "multi-volume", "volume label", "access list of Solaris"],
     "sparse": ["sparse, old", "sparse of star", "sparse of Solaris"],

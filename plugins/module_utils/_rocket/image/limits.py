@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How much an archive may ask of a host; one default, written out (docs/security-model.md, archives, bombs).
+"""How much an archive may ask of a host; one default, written out (docs/security-model.md, Archives, Limits).
 
 Each bound has an error of its own, so that an operator with an honest image knows which one to raise.
 """
