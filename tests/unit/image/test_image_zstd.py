@@ -137,6 +137,37 @@ def test_contexts_are_freed(library):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60 << 10
 
 
+def test_a_frame_of_an_earlier_format_is_refused_although_the_library_reads_it(library):
+    """Format 0.7, which the standard does not know; its reader is old code that nobody looks at."""
+    old = b"\x27\xb5\x2f\xfd\x00\x50" + b"\x40\x00\x05hello" + b"\xc0\x00\x00"
+    reader = zstd.Decompressor(128 * MIB)
+    reader._start = None
+    try:
+        text = reader.decompress(old, 100)
+    except zstd.Damage:
+        pytest.skip("missing ability: a libzstd that reads earlier formats")
+    assert text == b"hello"
+    with pytest.raises(ArchiveError, match="after the end"):
+        expand(zstd_compress(b"x") + old)
+
+
+@pytest.mark.parametrize("space", [1, 64, 1000])
+def test_a_small_buffer_of_output_changes_nothing(library, monkeypatch, space):
+    data = os.urandom(3000) + bytes(5000)
+    whole = zstd_compress(data)
+    monkeypatch.setattr(zstd, "CHUNK", space)
+    assert zstd_compress(data) == whole
+    assert expand(whole) == data
+    assert expand(whole, size=7) == data
+
+
+def test_no_more_is_given_than_asked_for(library):
+    reader = zstd.Decompressor(128 * MIB)
+    assert reader.decompress(zstd_compress(b"x" * 1000), 10) == b"x" * 10
+    assert not reader.needs_input
+    assert not reader.eof
+
+
 def test_frames_that_are_skipped_are_counted(library):
     with pytest.raises(ArchiveError, match="members"):
         expand(skippable(b"") * 11 + zstd_compress(image()), Limits(entries=10))

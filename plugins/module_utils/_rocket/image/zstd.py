@@ -19,7 +19,6 @@ SKIPPABLE = tuple(bytes((0x50 + number, 0x2A, 0x4D, 0x18)) for number in range(1
 _LEVEL, _CHECKSUM = 100, 201
 _WINDOW_LOG_MAX = 100
 _WINDOW_LOGS = (10, 31)
-_SESSION = 1
 _CONTINUE, _END = 0, 2
 _WINDOW_TOO_LARGE, _NO_MEMORY = 16, 64
 _OLDEST = 10400
@@ -46,7 +45,7 @@ def _library() -> ctypes.CDLL:
     library.ZSTD_getErrorName.restype = ctypes.c_char_p
     for name in ("ZSTD_createDCtx", "ZSTD_createCCtx"):
         getattr(library, name).restype = ctypes.c_void_p
-    for name in ("ZSTD_decompressStream", "ZSTD_compressStream2", "ZSTD_DCtx_setParameter", "ZSTD_CCtx_setParameter", "ZSTD_DCtx_reset"):
+    for name in ("ZSTD_decompressStream", "ZSTD_compressStream2", "ZSTD_DCtx_setParameter", "ZSTD_CCtx_setParameter"):
         getattr(library, name).restype = ctypes.c_size_t
     return library
 
@@ -108,8 +107,7 @@ class Decompressor(_Context):
         self.begin()
 
     def begin(self) -> Decompressor:
-        """Expect a new frame."""
-        self._check(self._library.ZSTD_DCtx_reset(self._pointer, ctypes.c_int(_SESSION)))
+        """Expect a new frame; the one before has ended, and the library is ready for another."""
         self._start: bytes | None = b""
         self.needs_input = True
         self.eof = False
