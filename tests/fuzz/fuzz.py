@@ -75,7 +75,7 @@ def seed(target):
 def fuzz(python, target, seconds):
     """Run one fuzzer; return whether it found nothing, and its last words."""
     options = seed(target)
-    limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", f"-max_len={LONGEST.get(target, 4096)}"]
+    limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=512", f"-max_len={LONGEST.get(target, 4096)}"]
     command = [python, str(HERE / "fuzz_one.py"), target, *options, *limits, f"-artifact_prefix={FINDINGS}/{target}-"]
     with (WORK / f"{target}.log").open("wb") as log:
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False, timeout=seconds + 300).returncode

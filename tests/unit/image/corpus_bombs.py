@@ -11,7 +11,7 @@ import lzma
 import struct
 import zlib
 
-from image_archives import MANIFEST, ZEROS, block, directory, file, image, pax
+from image_archives import MANIFEST, ZEROS, block, directory, file, image, pax, record
 from image_corpus import R, table
 
 from _rocket.image import zstd
@@ -81,6 +81,16 @@ def zstd_frame(header, data=PLAIN, size=1 << 17):
 def skippable(data, number=0):
     """Return a frame that zstd skips."""
     return struct.pack("<II", 0x184D2A50 + number, len(data)) + data
+
+
+def both(compressed=image(file(R + b"of the gzip")), plain=file(R + b"of the tar")):
+    """Return a file that is a tar and a gzip: what gzip skips is a tar, in which the compressed data is the content of a file."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = deflate.compress(compressed) + deflate.flush() + struct.pack("<II", zlib.crc32(compressed), len(compressed))
+    members = file(b"manifest", MANIFEST) + directory(R) + plain + block(R + b"data", size=len(data))
+    start = b"\x1f\x8b\x08\x04" + bytes(6) + struct.pack("<H", 1024 + len(members) - 12)
+    comment = pax((b"comment", b"x"), kind=b"g")
+    return block(start, b"g", size=len(record(b"comment", b"x"))) + comment[512:] + members + data + bytes(-len(data) % 512) + ZEROS
 
 
 def xz_dictionary():
@@ -203,6 +213,7 @@ CASES = [
     *table("bombs", "refuse", {"dictionary of 1.5 GiB (xz)": lambda _outside: xz_dictionary()}, code="archive-limit", words="memory"),
     *table("bombs", "accept", {"9 MiB of zeros (gzip)": lambda _outside: gzip_zeros(9 * MIB)}),
     *table("compressed", "refuse", each(DAMAGED)),
+    *table("compressed", "refuse", {"a gzip and a tar": lambda _outside: both()}, words="after the end of the gzip data"),
     *(_zstd() if zstd.available() else ()),
     *table("compressed", "accept", each(WHOLE)),
 ]

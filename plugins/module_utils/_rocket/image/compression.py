@@ -37,13 +37,14 @@ def sniff(start: bytes) -> str:
     Raises:
         ArchiveError: none of these (A5); an encrypted archive is named as such (A6).
     """
-    if start[257:262] == b"ustar":
-        return "none"
+    # In the order of the specification's own reader: a file can be a tar and a gzip at once, which skips what is the tar.
     for magic, name in _MAGIC:
         if start.startswith(magic):
             return name
     if start[1:4] == _SKIPPABLE[0] and start[0] in _SKIPPABLE[1]:
         return "zstd"
+    if start[257:262] == b"ustar":
+        return "none"
     if start.startswith(b"-----BEGIN PGP MESSAGE") or (start[:1] and start[0] in _PGP):
         raise ArchiveError(
             "the archive is encrypted with PGP, which is not supported (A6)",
