@@ -83,8 +83,9 @@ def skippable(data, number=0):
     return struct.pack("<II", 0x184D2A50 + number, len(data)) + data
 
 
-def both(compressed=image(file(R + b"of the gzip")), plain=file(R + b"of the tar")):
+def both():
     """Return a file that is a tar and a gzip: what gzip skips is a tar, in which the compressed data is the content of a file."""
+    compressed, plain = image(file(R + b"of the gzip")), file(R + b"of the tar")
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = deflate.compress(compressed) + deflate.flush() + struct.pack("<II", zlib.crc32(compressed), len(compressed))
     members = file(b"manifest", MANIFEST) + directory(R) + plain + block(R + b"data", size=len(data))
