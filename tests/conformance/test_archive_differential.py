@@ -84,6 +84,7 @@ DIFFERENCES = [
     Difference("no record for all entries", "A4", WE_REFUSE, words("a global PAX header sets")),
     Difference("one record of a kind for an entry", "A4", WE_REFUSE, words("header records are repeated|has two long")),
     Difference("ustar or GNU tar, to the letter", "A2", WE_REFUSE, words("neither POSIX nor GNU tar")),
+    Difference("nothing in a header that some take for a name", "A2", WE_REFUSE, words("the end of a header is in use")),
     Difference("names of the specification", "T1", WE_REFUSE, words(r"\(T1\)")),
     Difference("a white list that does not climb", "M17", WE_REFUSE, words(r"\(M17\)")),
     Difference("two members of one name", "A10", WE_REFUSE, words("is given twice")),

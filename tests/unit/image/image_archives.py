@@ -41,11 +41,12 @@ def block(
     device=(0, 0),
     checksum=None,
     uname=b"",
+    rest=b"",
 ):
     """Return one header block."""
     head = name.ljust(100, b"\0")[:100] + octal(mode, 8) + octal(uid, 8) + octal(gid, 8) + octal(size, 12) + octal(mtime, 12)
     tail = kind + link.ljust(100, b"\0")[:100] + magic + uname.ljust(32, b"\0") + bytes(32)
-    tail += octal(device[0], 8) + octal(device[1], 8) + prefix.ljust(155, b"\0") + bytes(12)
+    tail += octal(device[0], 8) + octal(device[1], 8) + prefix.ljust(155, b"\0") + rest.rjust(12, b"\0")
     total = sum(head) + sum(tail) + 256 if checksum is None else checksum
     return head + b"%06o\0 " % total + tail
 
