@@ -190,8 +190,9 @@ def _decompressor(magic):
         whole = _expanded(data, len(data), LIMITS)
         for size in (97, *((1,) if len(data) <= SHORT else ())):
             other = _expanded(data, size, LIMITS)
-            # Before an error the pieces decide how much is let through; nothing of that is used.
-            expect(other[1] == whole[1] and (other[1] or other == whole), f"pieces of {size} bytes expand to something else", other, whole)
+            # Where it is refused, the pieces decide how much is let through before, and whether damage or a limit comes first.
+            same = other == whole or (other[1] and whole[1])
+            expect(same, f"pieces of {size} bytes expand to something else", other, whole)
         produced, _code = _expanded(data, 64, BOMB)
         expect(len(produced) <= max(BOMB.ratio_after, BOMB.ratio * len(data)), "more than the ratio allows", len(produced))
 
