@@ -78,7 +78,10 @@ def fuzz(python, target, seconds):
     limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=512", f"-max_len={LONGEST.get(target, 4096)}"]
     command = [python, str(HERE / "fuzz_one.py"), target, *options, *limits, f"-artifact_prefix={FINDINGS}/{target}-"]
     with (WORK / f"{target}.log").open("wb") as log:
-        status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False, timeout=seconds + 300).returncode
+        try:
+            status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False, timeout=seconds + 300).returncode
+        except subprocess.TimeoutExpired:
+            status = "still running"
     text = (WORK / f"{target}.log").read_text(encoding="utf-8", errors="replace")
     runs = re.findall(r"^Done (\d+) runs", text, re.MULTILINE)
     covered = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)

@@ -6,17 +6,22 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
+import tempfile
 
 import pytest
 from generated_archives import archives, listing
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_corpus import corpus
 
-from _rocket.errors import ArchiveError
+from _rocket.errors import ArchiveError, RocketError
+from _rocket.image.check import inspect
 from _rocket.image.compression import decompressed
+from _rocket.image.extract import extract
 from _rocket.image.limits import DEFAULT
+from _rocket.image.remove import remove_tree
 from _rocket.image.tar import KINDS, Reader, split_name
 
 CASES = [pytest.param(case, id=name) for name, case in corpus().items() if case.verdict != "refuse" and not case.large]
@@ -73,3 +78,29 @@ def test_archives_by_chance(archive):
         assert archive.defects
         return
     assert found == theirs(data), listing(data)
+
+
+# What only who unpacks can see: entries that contradict each other in the tree.
+IN_THE_TREE = "cannot be placed in the tree|a hard link leads to (itself|neither)"
+
+
+@settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(archives(st))
+def test_who_looks_and_who_unpacks_agree(root, archive):
+    with tempfile.TemporaryDirectory() as top:
+        path = os.path.join(top, "x.aci")
+        with open(path, "wb") as stream:
+            stream.write(archive.data())
+        os.mkdir(os.path.join(top, "staging"))
+        with open(path, "rb") as stream:
+            looked, unpacked = verdict(inspect, path), verdict(extract, stream.fileno(), os.path.join(top, "staging"))
+        remove_tree(os.path.join(top, "staging"))
+    assert unpacked == looked or re.search(IN_THE_TREE, unpacked), (looked, unpacked)
+
+
+def verdict(read, *arguments):
+    """Return the image ID, or why there is none."""
+    try:
+        return read(*arguments).image_id
+    except RocketError as error:
+        return error.what
