@@ -149,6 +149,7 @@ def _zstd():
             {
                 "window of 2 GiB (zstd)": lambda _outside: zstd_zeros(MIB, window=21 << 3),
                 "window of 144 MiB (zstd)": lambda _outside: zstd_frame(bytes([0, 17 << 3 | 1])),
+                "window of 2 GiB for one byte (zstd)": lambda _outside: zstd_compress(PLAIN) + zstd_frame(b"\x40\xa8\x00\x00", b"x" * 256),
                 "window as large as the content (zstd)": lambda _outside: zstd_frame(b"\xe0" + struct.pack("<Q", 1 << 40)),
             },
             code="archive-limit",

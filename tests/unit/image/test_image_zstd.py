@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import struct
 import subprocess
 import sys
 
@@ -63,6 +64,29 @@ def test_writing_names_what_is_missing_and_leaves_nothing(tmp_path, monkeypatch)
     assert os.listdir(tmp_path) == ["tree"]
 
 
+@pytest.mark.parametrize(
+    ("header", "window"),
+    [
+        (b"\x00\x58", 2 * MIB),
+        (b"\x00\x00", 1024),
+        (b"\xc3\x89", 144 * MIB),
+        (b"\x20\x05", 5),
+        (b"\x60\x01\x01", 256 + 257),
+        (b"\xa0" + struct.pack("<I", 1 << 31), 1 << 31),
+        (b"\xe0" + struct.pack("<Q", 1 << 40), 1 << 40),
+        (b"\x21\xff\x07", 7),
+        (b"\x22\xff\xff\x07", 7),
+        (b"\x23\xff\xff\xff\xff\x07", 7),
+    ],
+)
+def test_the_window_of_a_header(header, window):
+    """A window descriptor, or a size behind a dictionary's number; with each byte less, more is asked for."""
+    start = zstd.FRAME + header
+    assert zstd._window(start + b"\xff") == window
+    needed = zstd.FRAME + header[: 2 if not header[0] & 0x20 else None]
+    assert [zstd._window(needed[:end]) for end in range(len(needed))] == [-1] * len(needed)
+
+
 @pytest.mark.parametrize("first", [*(bytes((number,)) + b"\x2a\x4d\x18" for number in range(0x50, 0x60)), zstd.FRAME])
 def test_every_first_frame_is_known(first):
     assert sniff(first + bytes(600)) == "zstd"
@@ -84,11 +108,11 @@ def test_what_zstd_itself_writes_is_read(library, program, options):
 
 def test_a_window_beyond_the_limit_is_refused_as_such(library):
     wide = zstd_zeros(MIB, window=18 << 3)
-    for limit in (128 * MIB, 256 * MIB - 1, 1, 0):
+    for limit in (128 * MIB, 256 * MIB - 1, 255, 0):
         with pytest.raises(ArchiveError, match="memory") as caught:
             expand(wide, Limits(decoder_memory=limit))
         assert caught.value.code == "archive-limit"
-    for limit in (256 * MIB, 1 << 40):
+    for limit in (256 * MIB, 1 << 32):
         assert len(expand(wide, Limits(decoder_memory=limit))) > MIB
 
 

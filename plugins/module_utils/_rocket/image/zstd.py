@@ -18,7 +18,7 @@ SKIPPABLE = tuple(bytes((0x50 + number, 0x2A, 0x4D, 0x18)) for number in range(1
 # Numbers of zstd.h and zstd_errors.h that are the same in every release since 1.4.0.
 _LEVEL, _CHECKSUM = 100, 201
 _WINDOW_LOG_MAX = 100
-_WINDOW_LOGS = (10, 31)
+_WINDOW_LOGS = (10, 30)
 _CONTINUE, _END = 0, 2
 _WINDOW_TOO_LARGE, _NO_MEMORY = 16, 64
 _OLDEST = 10400
@@ -57,6 +57,23 @@ def available() -> bool:
     except HostError:
         return False
     return True
+
+
+def _window(start: bytes) -> int:
+    """Return the window that the frame header `start` asks for; -1 where more of it is needed (RFC 8878, 3.1.1.1)."""
+    if len(start) <= len(FRAME):
+        return -1
+    descriptor = start[4]
+    if not descriptor & 0x20:
+        if len(start) < 6:
+            return -1
+        least = 1 << (10 + (start[5] >> 3))
+        return least + (least >> 3) * (start[5] & 7)
+    # A single segment: all of the content at once, whose size stands behind the number of a dictionary.
+    at, size = 5 + (0, 1, 2, 4)[descriptor & 3], (1, 2, 4, 8)[descriptor >> 6]
+    if len(start) < at + size:
+        return -1
+    return int.from_bytes(start[at : at + size], "little") + (256 if size == 2 else 0)
 
 
 class _Context:
@@ -98,12 +115,14 @@ class Decompressor(_Context):
     """Reads one frame after the other, with the interface that ``bz2`` and ``lzma`` share.
 
     Args:
-        memory: bytes of the largest window that a frame may ask for; the library takes the power of two below it.
+        memory: bytes of the largest window that a frame may ask for.
     """
 
     def __init__(self, memory: int) -> None:
         super().__init__("DCtx")
-        self.set(_WINDOW_LOG_MAX, min(max(memory.bit_length() - 1, _WINDOW_LOGS[0]), _WINDOW_LOGS[1]))
+        self._memory = memory
+        # The library counts in powers of two, and does not look at a frame that comes in one piece.
+        self.set(_WINDOW_LOG_MAX, min(max(memory.bit_length(), _WINDOW_LOGS[0]), _WINDOW_LOGS[1]))
         self.begin()
 
     def begin(self) -> Decompressor:
@@ -123,11 +142,9 @@ class Decompressor(_Context):
         """
         if self._start is not None:
             data = self._start + data
-            if len(data) < len(FRAME):
+            if not self._begun(data):
                 self._start = data
                 return b""
-            if not data.startswith((FRAME, *SKIPPABLE)):
-                raise Damage("no frame begins here")
             self._start = None
         if data:
             self._take(data)
@@ -139,6 +156,19 @@ class Decompressor(_Context):
         # A full output buffer may hide more of it, although all input is used.
         self.needs_input = not self.eof and self._input.at == self._input.size and output.at < output.size
         return ctypes.string_at(self._space, output.at)
+
+    def _begun(self, start: bytes) -> bool:
+        """Return whether `start` holds enough of a frame to hand it over: its kind, and what it asks for."""
+        if len(start) < len(FRAME):
+            return False
+        if start.startswith(SKIPPABLE):
+            return True
+        if not start.startswith(FRAME):
+            raise Damage("no frame begins here")
+        window = _window(start)
+        if window > self._memory:
+            raise over_limit("the zstd data asks for too much memory")
+        return window >= 0
 
 
 class Compressor(_Context):
