@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import pytest
-from corpus_bombs import MIB, PLAIN, skippable, zstd_compress, zstd_zeros
+from corpus_bombs import MIB, PLAIN, skippable, zstd_compress, zstd_frame, zstd_zeros
 from image_archives import MANIFEST, image
 
 from _rocket.errors import ArchiveError, HostError
@@ -85,6 +85,13 @@ def test_the_window_of_a_header(header, window):
     assert zstd._window(start + b"\xff") == window
     needed = zstd.FRAME + header[: 2 if not header[0] & 0x20 else None]
     assert [zstd._window(needed[:end]) for end in range(len(needed))] == [-1] * len(needed)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 6, MIB])
+def test_a_header_in_pieces_is_bounded_too(library, size):
+    with pytest.raises(ArchiveError, match="memory"):
+        expand(zstd_frame(b"\x00\x89"), size=size)
+    assert expand(zstd_frame(b"\x00\x88"), size=size) == PLAIN
 
 
 @pytest.mark.parametrize("first", [*(bytes((number,)) + b"\x2a\x4d\x18" for number in range(0x50, 0x60)), zstd.FRAME])
