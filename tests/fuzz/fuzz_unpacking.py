@@ -92,14 +92,19 @@ def report(path, directory, unpack):
 
 
 def here(fd, directory):
-    """Unpack in this process."""
+    """Unpack in this process, and close what the child leaves open because it ends."""
+    before = set(os.listdir("/proc/self/fd"))
     root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     mask = os.umask(0)
     try:
         found = extract._unpack(fd, root, LIMITS, "", False, True)
     finally:
         os.umask(mask)
-        os.close(root)
+        for name in set(os.listdir("/proc/self/fd")) - before:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the listing itself
     return found.get("error", found)
 
 
