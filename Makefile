@@ -4,12 +4,13 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup packages test lint unit integration sanity build bench demo demo-clean clean
+.PHONY: help setup packages test lint unit integration sanity fuzz build bench demo demo-clean clean
 
 # Debian's own, because ansible-test wants a real executable and the shims of version managers are none.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-4] /usr/bin/python3) python3)
 VENV := .venv
 GATES := $(VENV)/bin/python tests/tools/gates.py
+FUZZ_SECONDS ?= 600
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -40,6 +41,9 @@ integration: setup ## tests that start real pods; as root
 
 sanity: setup ## ansible-test sanity
 	@$(GATES) sanity
+
+fuzz: setup ## fuzz the readers of hostile data, FUZZ_SECONDS (600) for each target
+	@$(VENV)/bin/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
 
 build: ## build/rocket, the command as one executable file
 	@mkdir -p build

@@ -88,17 +88,24 @@ def _counts(step: steps.Step) -> tuple[int, int, int]:
 
 
 def run(step: steps.Step) -> Outcome:
-    """Run one step; its output goes to build/logs/<name>.log."""
+    """Run one step; its output goes to build/logs/<name>.log. One that finds out that it cannot run here is skipped."""
     if step.skip:
         return Outcome(step, "skipped")
     if step.report is not None:
         step.report.unlink(missing_ok=True)
     started = time.monotonic()
-    log = os.open(steps.BUILD / "logs" / f"{step.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    path = steps.BUILD / "logs" / f"{step.name}.log"
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    status = 0
     try:
-        good = all(_run_command(command, step, log) == 0 for command in step.commands)
+        for command in step.commands:
+            status = status or _run_command(command, step, log)
     finally:
         os.close(log)
+    if status == steps.CANNOT and step.optional:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return Outcome(step._replace(skip=lines[-1]), "skipped", time.monotonic() - started)
+    good = status == 0
     passed, failed, skipped = _counts(step)
     if good and step.report is not None and passed == 0:
         good = False  # a test run that ran nothing proves nothing

@@ -23,7 +23,9 @@ OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 GET_PIP = "get_pip_24_2.py"
 # Directories of tests that need no pods.
 UNIT = ("tests/unit", "tests/conformance")
-GROUPS = ("lint", "unit", "integration", "sanity")
+GROUPS = ("lint", "unit", "integration", "sanity", "fuzz")
+# Exit status of a command that cannot run here; the last line that it wrote says why.
+CANNOT = 77
 
 
 class Step(NamedTuple):
@@ -36,6 +38,7 @@ class Step(NamedTuple):
         directory: where they run.
         report: the JUnit file that its tests write, or None where there are no tests to count.
         skip: why it cannot run here, or empty.
+        optional: a command that ends with CANNOT skips the step; elsewhere that is a failure like any other.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Step(NamedTuple):
     directory: Path = TOP
     report: Path | None = None
     skip: str = ""
+    optional: bool = False
 
 
 def environment() -> dict[str, str]:
@@ -148,6 +152,8 @@ def all_steps() -> list[Step]:
         Step("sanity", "sanity", (sanity,), directory=COPY),
         _integration(),
         *_unit(),
+        # A short slice: long runs are for `make fuzz`.
+        Step("fuzz", "fuzz", ((sys.executable, "tests/fuzz/fuzz.py", "--seconds", "2"),), optional=True),
         Step("ansible-lint", "lint", (("ansible-lint", "--offline", "--profile", "production", "--strict"),), directory=COPY),
         Step("mypy", "lint", (("mypy", "--cache-dir=/dev/null"),)),
         Step("docs", "lint", (documents,), directory=COPY),

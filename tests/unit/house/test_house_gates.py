@@ -85,6 +85,14 @@ def test_a_skipped_step_says_why_and_runs_nothing(make_step, tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+def test_an_optional_step_that_cannot_run_is_skipped_and_says_why(make_step):
+    program = "print('working'); print('missing ability: x'); raise SystemExit(77)"
+    outcome = gates.run(make_step(program, "open('made', 'w')")._replace(optional=True))
+    assert (outcome.status, outcome.step.skip, outcome.failed) == ("skipped", "missing ability: x", 0)
+    assert gates.run(make_step(program)).status == "FAILED"
+    assert gates.run(make_step("raise SystemExit(1)")._replace(optional=True)).status == "FAILED"
+
+
 def test_a_red_step_makes_the_run_red(make_step, monkeypatch, capsys):
     red = make_step("raise SystemExit(1)")._replace(name="red")
     monkeypatch.setattr(steps, "all_steps", lambda: [make_step("pass"), red])

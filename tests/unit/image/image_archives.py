@@ -41,11 +41,12 @@ def block(
     device=(0, 0),
     checksum=None,
     uname=b"",
+    rest=b"",
 ):
     """Return one header block."""
     head = name.ljust(100, b"\0")[:100] + octal(mode, 8) + octal(uid, 8) + octal(gid, 8) + octal(size, 12) + octal(mtime, 12)
     tail = kind + link.ljust(100, b"\0")[:100] + magic + uname.ljust(32, b"\0") + bytes(32)
-    tail += octal(device[0], 8) + octal(device[1], 8) + prefix.ljust(155, b"\0") + bytes(12)
+    tail += octal(device[0], 8) + octal(device[1], 8) + prefix.ljust(155, b"\0") + rest.rjust(12, b"\0")
     total = sum(head) + sum(tail) + 256 if checksum is None else checksum
     return head + b"%06o\0 " % total + tail
 
@@ -95,9 +96,9 @@ def hardlink(name, target, **fields):
     return block(name, b"1", link=target, **fields)
 
 
-def aci(*members, manifest=MANIFEST):
+def image(*members, manifest=MANIFEST, root=None):
     """Return an uncompressed image with `members` behind manifest and rootfs."""
-    return file(b"manifest", manifest) + directory(b"rootfs/") + b"".join(members) + ZEROS
+    return file(b"manifest", manifest) + (directory(b"rootfs/") if root is None else root) + b"".join(members) + ZEROS
 
 
 def snapshot(top):
@@ -118,6 +119,30 @@ def snapshot(top):
             )
             facts[each] = fact
     return facts
+
+
+def facts(top, whole_seconds=False, xattrs=True, link_times=True):
+    """Return what an image has to keep of a tree, by name, and which names are one inode."""
+    found, inodes = {}, {}
+    top = os.fsencode(top)
+    for path, directories, files in os.walk(top):
+        for name in [*directories, *files, b"."]:
+            each = os.path.join(path, name)
+            info = os.lstat(each)
+            content = b""
+            if stat.S_ISREG(info.st_mode):
+                with open(each, "rb") as stream:
+                    content = stream.read()
+            elif stat.S_ISLNK(info.st_mode):
+                content = os.readlink(each)
+            attributes = os.listxattr(each) if xattrs and not stat.S_ISLNK(info.st_mode) else []
+            time = info.st_mtime_ns // 10**9 if whole_seconds else info.st_mtime_ns
+            if stat.S_ISLNK(info.st_mode) and not link_times:
+                time = 0
+            kept = sorted((name, os.getxattr(each, name)) for name in attributes)
+            found[os.path.relpath(each, top)] = (info.st_mode, info.st_uid, info.st_gid, time, content, kept)
+            inodes.setdefault(info.st_ino, set()).add(os.path.relpath(each, top))
+    return found, sorted(map(sorted, inodes.values()))
 
 
 def canary(top):

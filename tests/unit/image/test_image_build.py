@@ -10,7 +10,7 @@ import stat
 import subprocess
 
 import pytest
-from image_archives import MANIFEST, ZEROS
+from image_archives import MANIFEST, ZEROS, facts
 
 from _rocket.errors import ArchiveError, SpecError, UsageError
 from _rocket.image.build import build
@@ -66,26 +66,6 @@ def test_round_trip(root, tmp_path, tree, manifest):
     with open(tmp_path / "x.aci", "rb") as stream:
         extract(stream.fileno(), str(tmp_path / "out"), expected_id=image_id)
     assert facts(tmp_path / "out" / "rootfs") == facts(tree)
-
-
-def facts(top):
-    found = {}
-    inodes = {}
-    for path, directories, files in os.walk(os.fsencode(top)):
-        for name in [*directories, *files, b"."]:
-            each = os.path.join(path, name)
-            info = os.lstat(each)
-            relative = os.path.relpath(each, os.fsencode(top))
-            content = b""
-            if stat.S_ISREG(info.st_mode):
-                with open(each, "rb") as stream:
-                    content = stream.read()
-            elif stat.S_ISLNK(info.st_mode):
-                content = os.readlink(each)
-            xattrs = [] if stat.S_ISLNK(info.st_mode) else [(n, os.getxattr(each, n)) for n in os.listxattr(each)]
-            found[relative] = (info.st_mode, info.st_uid, info.st_gid, info.st_mtime_ns, content, xattrs)
-            inodes.setdefault(info.st_ino, set()).add(relative)
-    return found, sorted(map(sorted, inodes.values()))
 
 
 def test_manifest_first_and_names_sorted(tmp_path, tree, manifest):
@@ -227,7 +207,7 @@ def test_a_file_that_changes_is_noticed(tmp_path, tree, manifest, monkeypatch, c
 
 def test_unknown_compression(tmp_path, tree, manifest):
     with pytest.raises(UsageError):
-        build(str(tree), manifest, str(tmp_path / "x.aci"), "zstd")
+        build(str(tree), manifest, str(tmp_path / "x.aci"), "lz4")
 
 
 @pytest.mark.spec("A5")
@@ -238,38 +218,6 @@ def test_actool_accepts_it(program, tmp_path, tree, manifest, compression):
     done = subprocess.run([actool, "--debug", "validate", str(tmp_path / "x.aci")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "valid app container image" in done.stdout + done.stderr
-
-
-def test_gnu_tar_reads_the_same(root, program, tmp_path, tree, manifest):
-    os.setxattr(tree / "bin", "user.x", b"v")
-    build(str(tree), manifest, str(tmp_path / "x.aci"), mtime=KEEP)
-    (tmp_path / "out").mkdir()
-    subprocess.run(
-        [program("tar"), "--xattrs", "--numeric-owner", "-xpf", str(tmp_path / "x.aci"), "-C", str(tmp_path / "out")], check=True
-    )
-    assert facts(tmp_path / "out" / "rootfs") == facts(tree)
-
-
-@pytest.mark.parametrize("form", ["gnu", "posix", "ustar"])
-def test_what_gnu_tar_writes_is_read(root, program, tmp_path, tree, form):
-    if form == "ustar":
-        for name in [name for name in os.listdir(os.fsencode(tree)) if len(name) > 99 or b"long" in name]:
-            os.unlink(os.path.join(os.fsencode(tree), name))
-    top = tmp_path / "top"
-    top.mkdir()
-    (top / "manifest").write_bytes(MANIFEST)
-    os.rename(tree, top / "rootfs")
-    subprocess.run([program("tar"), f"--format={form}", "-C", str(top), "-czf", str(tmp_path / "x.aci"), "."], check=True)
-    (tmp_path / "out").mkdir()
-    assert inspect(str(tmp_path / "x.aci")).manifest.name == "example.com/app"
-    with open(tmp_path / "x.aci", "rb") as stream:
-        extract(stream.fileno(), str(tmp_path / "out"))
-    if form != "posix":
-        for path in (tmp_path / "out" / "rootfs", top / "rootfs"):
-            for each, _directories, files in os.walk(path, topdown=False):
-                for name in [*files, "."]:
-                    os.utime(os.path.join(each, name), (0, 0), follow_symlinks=False)
-    assert facts(tmp_path / "out" / "rootfs") == facts(top / "rootfs")
 
 
 @pytest.mark.parametrize(

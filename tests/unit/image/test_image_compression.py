@@ -4,21 +4,19 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import lzma
 import os
 import resource
 
 import pytest
-from image_archives import aci
+from corpus_bombs import COMPRESS
+from image_archives import image
 
 from _rocket.errors import ArchiveError
 from _rocket.image.compression import decompressed, sniff
 from _rocket.image.limits import Limits
 from _rocket.image.stream import ahead
-
-COMPRESS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 
 
 def expand(data, limits=None, chunk=1 << 20):
@@ -99,11 +97,12 @@ def test_members():
 
 def test_xz_dictionary_is_bounded():
     """A few bytes ask for a dictionary of 1.5 GiB; the process must not even reserve it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     bomb = lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 << 20}])
     with pytest.raises(ArchiveError, match="memory") as caught:
         expand(bomb)
     assert caught.value.code == "archive-limit"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 128 << 10
 
 
 @pytest.mark.spec("A6")
@@ -121,7 +120,7 @@ def test_gpg_output_is_recognised(program, tmp_path):
     (tmp_path / "home").mkdir(mode=0o700)
     subprocess.run(
         [gpg, "--homedir", str(tmp_path / "home"), "--batch", "--passphrase", "x", "--pinentry-mode", "loopback", "-o", "out", "-c", "-"],
-        input=aci(),
+        input=image(),
         cwd=tmp_path,
         check=True,
         capture_output=True,
@@ -131,7 +130,7 @@ def test_gpg_output_is_recognised(program, tmp_path):
         sniff((tmp_path / "out").read_bytes())
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"<html>login</html>" * 50, b"\x28\xb5\x2f\xfd" + bytes(600), b"PK\x03\x04"])
+@pytest.mark.parametrize("data", [b"", b"x", b"<html>login</html>" * 50, b"PK\x03\x04"])
 def test_unknown(data):
     with pytest.raises(ArchiveError) as caught:
         expand(data)

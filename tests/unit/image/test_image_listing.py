@@ -10,7 +10,7 @@ import socket
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_archives import aci, block, directory, file, hardlink, pax, symlink
+from image_archives import block, directory, file, hardlink, image, pax, symlink
 
 from _rocket.errors import ArchiveError, StoreError
 from _rocket.image.extract import extract
@@ -170,7 +170,7 @@ def unpacked(root, tmp_path):
     """Unpack an archive with its listing; return the tree and the listing."""
 
     def run(*members, limits=DEFAULT):
-        (tmp_path / "image").write_bytes(aci(*members))
+        (tmp_path / "image").write_bytes(image(*members))
         (tmp_path / "staging").mkdir()
         with open(tmp_path / "image", "rb") as stream:
             extract(stream.fileno(), str(tmp_path / "staging"), limits, listing=True)

@@ -23,7 +23,7 @@ COMMAND = options.Command(
         options.Option("--app", "which app of the pod, where it has several", "APP"),
         options.Option("--name", "name of the new image (default: that of the app's image)", "NAME"),
         options.Option("--version", "its label version (default: that of the app's image)", "VERSION"),
-        options.Option("--compression", "gzip (default), bzip2, xz or none", "FORM"),
+        options.Option("--compression", "gzip (default), bzip2, xz, none, or zstd, which only rocket reads", "FORM"),
         options.Option("--overwrite", "replace FILE if it exists"),
     ),
     arguments=(2, 2),

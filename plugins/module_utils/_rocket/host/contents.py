@@ -148,6 +148,7 @@ def _carry_image() -> None:
         tar,
         unpack,
         xattrs,
+        zstd,
     )
 
 

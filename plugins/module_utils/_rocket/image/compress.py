@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "Output"]
 
 
+# Less time than gzip at its default, and less space (docs/adr/0004-zstd.md).
+_ZSTD_LEVEL = 9
+
+
 class _Plain:
     """No compression, with the interface of a compressor."""
 
@@ -43,6 +47,10 @@ def _compressor(name: str) -> Any:
         import lzma
 
         return lzma.LZMACompressor(lzma.FORMAT_XZ)
+    if name == "zstd":
+        from . import zstd
+
+        return zstd.Compressor(_ZSTD_LEVEL)
     return _Plain()
 
 

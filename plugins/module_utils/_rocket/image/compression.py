@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed archives: gzip, bzip2, xz or none, known by their first bytes and never by a name (A5).
+"""Compressed archives: gzip, bzip2, xz or none, known by their first bytes and never by a name (A5); zstd as our extension.
 
 Concatenated members are one stream, as each of the formats says. Anything else behind the end is refused, and so is a
 stream that ends early: what was hashed is what was read.
 
-Not handled here: zstd and PGP encryption (A6), which are recognised and refused by name.
+Not handled here: PGP encryption (A6), which is recognised and refused by name.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from .limits import Limits
 
 SNIFF = 512
-FORMATS = ("none", "gzip", "bzip2", "xz")
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"))
+FORMATS = ("none", "gzip", "bzip2", "xz", "zstd")
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+# A frame that zstd skips: 16 numbers for programs to tell things apart by. Some write one in front.
+_SKIPPABLE = (b"\x2a\x4d\x18", range(0x50, 0x60))
 # Session keys and encrypted data (RFC 4880 4.2): tags 1, 3, 9 in the old form, 1, 3, 9, 18, 20 in the new one.
 _PGP = frozenset((*range(0x84, 0x88), *range(0x8C, 0x90), *range(0xA4, 0xA8), 0xC1, 0xC3, 0xC9, 0xD2, 0xD4))
 # Input goes in small pieces: the ratio is counted by what was fed, and zlib copies what it has not used.
@@ -33,27 +35,24 @@ def sniff(start: bytes) -> str:
     """Return the compression, one of FORMATS, of an archive that begins with `start` (SNIFF bytes, or all there are).
 
     Raises:
-        ArchiveError: none of the four (A5); an encrypted archive is named as such (A6).
+        ArchiveError: none of these (A5); an encrypted archive is named as such (A6).
     """
-    if start[257:262] == b"ustar":
-        return "none"
+    # In the order of the specification's own reader: a file can be a tar and a gzip at once, which skips what is the tar.
     for magic, name in _MAGIC:
         if start.startswith(magic):
             return name
+    if start[1:4] == _SKIPPABLE[0] and start[0] in _SKIPPABLE[1]:
+        return "zstd"
+    if start[257:262] == b"ustar":
+        return "none"
     if start.startswith(b"-----BEGIN PGP MESSAGE") or (start[:1] and start[0] in _PGP):
         raise ArchiveError(
             "the archive is encrypted with PGP, which is not supported (A6)",
             code="not-an-image",
             hint="decrypt it first, or ask its publisher for the plain form",
         )
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        raise ArchiveError(
-            "the archive is compressed with zstd, which is no format of an App Container Image (A5)",
-            code="not-an-image",
-            hint="compress it with gzip, bzip2 or xz",
-        )
     raise ArchiveError(
-        "this is no App Container Image: neither a tar nor one in gzip, bzip2 or xz (A5)",
+        "this is no App Container Image: neither a tar nor one in gzip, bzip2, xz or zstd (A5)",
         code="not-an-image",
         hint="look at the file: a login page or an error page is a common cause",
     )
@@ -83,6 +82,10 @@ class _Inflate:
 
 def _decoder(name: str, limits: Limits) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
     """Return what makes a decoder of one member, and the errors of damaged data."""
+    if name == "zstd":
+        from . import zstd
+
+        return zstd.Decompressor(limits.decoder_memory).begin, (zstd.Damage,)
     try:
         if name == "gzip":
             import zlib
@@ -103,7 +106,7 @@ def decompressed(stream: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
 
     Raises (while iterating):
         ArchiveError: no known format, damaged, cut, data behind the end; over a limit (code ``archive-limit``).
-        HostError: this Python lacks the decoder.
+        HostError: this Python, or for zstd this host, lacks the decoder.
     """
     start, stream = _peek(stream)
     name = sniff(start)

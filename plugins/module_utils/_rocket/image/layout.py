@@ -11,6 +11,7 @@ import hashlib
 
 from ..errors import ArchiveError
 from .pax import refused
+from .stream import over_limit
 from .tar import shown, split_name
 
 TYPE_CHECKING = False
@@ -34,7 +35,8 @@ class Layout:
 
         Raises:
             ArchiveError: a repeated name (A2), a name outside the two, of the wrong type, absolute, or with an empty,
-                ``.`` or ``..`` part (A3); a hard link to what is not in the root file system. Names the entry.
+                ``.`` or ``..`` part (A3); an empty manifest or one over a limit; a hard link to what is not in the root
+                file system. Names the entry.
         """
         try:
             parts = self._checked(entry)
@@ -63,6 +65,10 @@ class Layout:
             raise refused(f"this is a {entry.kind} and has to be a {wanted} (A3)")
         if not wanted and parts[0] != b"rootfs":
             raise refused("an image holds 'manifest' and 'rootfs' alone (A3)")
+        if parts == MANIFEST and not entry.size:
+            raise refused("the manifest is empty (A10)")
+        if parts == MANIFEST and entry.size > self._limits.metadata:
+            raise over_limit(f"the manifest is longer than {self._limits.metadata} bytes")
         return parts
 
     def _parts(self, name: bytes, directory: bool) -> tuple[bytes, ...]:

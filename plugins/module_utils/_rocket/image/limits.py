@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""How much an archive may ask of a host; one default, written out (docs/security-model.md, archives, bombs).
+"""How much an archive may ask of a host; one default, written out (docs/security-model.md, Archives, Limits).
 
 Each bound has an error of its own, so that an operator with an honest image knows which one to raise.
 """
@@ -20,7 +20,7 @@ class Limits(Record):
         ratio_after: uncompressed bytes that are let through before the ratio counts.
         depth: parts of one path.
         metadata: bytes of one PAX or long-name record, and of the manifest.
-        decoder_memory: bytes that an xz stream may ask for.
+        decoder_memory: bytes that an xz stream, or the window of a zstd frame, may ask for.
         working_memory: bytes that the unpacking process may map beyond what it starts with.
         seconds: of CPU time for unpacking.
         reserve: bytes that stay free on the file system that is unpacked to.

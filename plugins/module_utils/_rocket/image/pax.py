@@ -19,6 +19,8 @@ _UNUSED = frozenset(
     )
 )
 _UNUSED_PREFIXES = (b"LIBARCHIVE.xattr.",)
+# What Linux can hold (XATTR_NAME_MAX, XATTR_SIZE_MAX): more would fail in the middle of a tree.
+_XATTR_NAME, _XATTR_SIZE = 255, 64 << 10
 _HINT = "the archive is damaged or hostile; get it again from its publisher"
 
 
@@ -31,7 +33,7 @@ def parse(data: bytes) -> dict[bytes, bytes]:
     """Return the records of one extended header that matter here.
 
     Raises:
-        ArchiveError: a length that lies, a repeated or unknown key, an empty key.
+        ArchiveError: a length that lies, a repeated or unknown key, an empty key, an extended attribute that no file can hold.
     """
     records: dict[bytes, bytes] = {}
     at = 0
@@ -50,6 +52,8 @@ def parse(data: bytes) -> dict[bytes, bytes]:
             raise refused(f"the PAX key {_shown(key)} is repeated")
         if key not in _USED and key not in _UNUSED and not key.startswith((XATTR, *_UNUSED_PREFIXES)):
             raise refused(f"the PAX key {_shown(key)} is not supported")
+        if key.startswith(XATTR) and (len(key) > len(XATTR) + _XATTR_NAME or len(value) > _XATTR_SIZE):
+            raise refused("an extended attribute is larger than Linux allows")
         records[key] = value
         at = end
     return {key: value for key, value in records.items() if key in _USED or key.startswith(XATTR)}

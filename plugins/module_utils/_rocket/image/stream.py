@@ -49,7 +49,7 @@ def _read(fd: int, limit: int) -> Iterator[bytes]:
 
 def over_limit(what: str) -> ArchiveError:
     """Return the error of an exceeded bound; its code is ``archive-limit``."""
-    return ArchiveError(what, code="archive-limit", hint="raise the limit only if you trust who made this image")
+    return ArchiveError(what, code="archive-limit", hint="no option raises this limit; look at who made the image")
 
 
 class Digest:

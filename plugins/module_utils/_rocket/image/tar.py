@@ -229,8 +229,12 @@ def _check_header(block: bytes) -> bytes:
     """Return the type of a header whose checksum and magic are right."""
     if fields.number(block[148:156], "checksum") != sum(block) - sum(block[148:156]) + 8 * 32:
         raise refused("the checksum of a header is wrong")
-    if block[257:265] not in (_POSIX, _GNU):
+    magic = block[257:265]
+    if magic not in (_POSIX, _GNU):
         raise refused("a header is neither POSIX nor GNU tar")
+    # What other programs keep there (times, parts of a sparse file, a prefix), some readers take for a part of the name.
+    if (block[345:] if magic == _GNU else block[500:]).strip(b"\0"):
+        raise refused("the end of a header is in use, which readers understand differently")
     flag = block[156:157]
     if flag not in KINDS and flag not in _EXTENSIONS:
         raise refused(f"the entry type {printable(flag.decode('latin-1'))} is not supported (sparse files are written as plain ones)")

@@ -38,8 +38,9 @@ _CONTRADICTIONS = (
     *(errno.ENAMETOOLONG, errno.EXDEV, errno.EINVAL, errno.E2BIG),
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_LOOK_EVERY = 64 << 20
-_LOOK_EVERY_FILES = 4096
+# How much is written between two looks at the free space: each look wants that much beside the reserve.
+_LOOK_EVERY = 8 << 20
+_LOOK_EVERY_FILES = 256
 _NAMED = 100
 # A directory that things lie in and no entry names: the same on every host.
 _IMPLIED = Entry(name=b"implied directory", kind="directory", mode=0o755)
@@ -68,6 +69,7 @@ class Tree:
         self._contents: dict[int, bytes] | None = {} if listed else None
         self._stale = False
         self._written = 0
+        self._made = 0
         self.files = 0
         self.skipped_count = 0
         self.skipped: list[str] = []
@@ -119,8 +121,7 @@ class Tree:
             self._remember(parts, entry, os.fstat(self._root))
             return
         self.files += 1
-        if self.files % _LOOK_EVERY_FILES == 0:
-            self._look()
+        self._count()
         parent, name = self._open_parent(parts[:-1]), parts[-1]
         if entry.kind == "directory":
             self._make_directory(parent, name, parts, entry)
@@ -158,6 +159,7 @@ class Tree:
                 os.close(fd)
             fd = made
             path = parts[: at + 1]
+            self._count()
             self._remember(path, _IMPLIED, os.fstat(fd))
         return fd
 
@@ -285,10 +287,16 @@ class Tree:
         finally:
             os.close(parent)
 
+    def _count(self) -> None:
+        self._made += 1
+        if self._made % _LOOK_EVERY_FILES == 0:
+            self._look()
+
     def _look(self) -> None:
-        """Check that the file system keeps its reserve."""
-        space = os.fstatvfs(self._root)
-        if space.f_bavail * space.f_frsize < self._limits.reserve or (space.f_files and space.f_favail < self._limits.reserve_files):
+        """Check that the file system keeps its reserve until the next look."""
+        space, limits = os.fstatvfs(self._root), self._limits
+        few = space.f_files and space.f_favail < limits.reserve_files + _LOOK_EVERY_FILES
+        if few or space.f_bavail * space.f_frsize < limits.reserve + _LOOK_EVERY:
             raise StoreError("there is no space left for the image", code="no-space", hint="free space, or collect garbage with: rocket gc")
 
 

@@ -20,7 +20,7 @@ COMMAND = options.Command(
     options=(
         options.Option("--manifest", "the image manifest, JSON", "FILE"),
         options.Option("--output", "the image to write, usually *.aci", "FILE"),
-        options.Option("--compression", "gzip (default), bzip2, xz or none", "FORM"),
+        options.Option("--compression", "gzip (default), bzip2, xz, none, or zstd, which only rocket reads", "FORM"),
         options.Option("--overwrite", "replace the output if it exists"),
     ),
     arguments=(1, 1),
@@ -31,6 +31,7 @@ COMMAND = options.Command(
 def execute(context: Context, parsed: options.Parsed) -> int:
     """Carry out ``rocket image build``; raises SpecError, UsageError or ArchiveError, and then no output is there."""
     from ...image.build import build
+    from ...image.compression import FORMATS
     from ...spec.image_manifest import parse_image_manifest
     from ...store.files import read_limited
 
@@ -39,7 +40,7 @@ def execute(context: Context, parsed: options.Parsed) -> int:
         if not values.text(name):
             raise UsageError("is missing", where=name, hint=f"usage: rocket image build {COMMAND.usage}")
     manifest = parse_image_manifest(read_limited(values.text("--manifest"), MANIFEST_LIMIT))
-    compression = values.choice("--compression", ("gzip", "bzip2", "xz", "none"), "gzip")
+    compression = values.choice("--compression", FORMATS, "gzip")
     image_id = build(parsed.arguments[0], manifest, values.text("--output"), compression=compression, overwrite=values.flag("--overwrite"))
     output.write(f"{image_id}\n")
     return 0

@@ -68,12 +68,15 @@ def path_of(url: str) -> str:
     """Return the path of a ``file:`` URL.
 
     Raises:
-        FetchError: it names a host, or is no such URL.
+        FetchError: it names a host, has a query or fragment, or is no such URL.
     """
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import unquote
 
-    parts = urlsplit(url)
-    path = unquote(parts.path, errors="surrogateescape")
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.startswith("/") or "\0" in path:
+    # Not urlsplit: it drops line ends and tabs wherever they are, and refuses brackets by an error of its own.
+    start, _slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    path = unquote(slash + path, errors="surrogateescape")
+    plain = not any(character in url for character in "?#\t\r\n")
+    if start.lower() != "file" or host not in ("", "localhost") or not path.startswith("/") or "\0" in path or not plain:
         raise FetchError("not a file URL of this host", where=printable(url), hint="write file:///absolute/path", code="url-refused")
     return path
