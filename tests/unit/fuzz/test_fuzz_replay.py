@@ -38,6 +38,8 @@ def test_every_archive_of_the_corpus_keeps_its_promises():
 def test_every_target_has_seeds_and_nothing_else_is_kept():
     assert {path.parent.name for path in KEPT} | {"archive"} == set(fuzz_targets.TARGETS) == set(fuzz.targets())
     assert [path.name for path in KEPT if path.stat().st_size > LARGEST] == []
+    # The sanity tests of Ansible read whatever is not named as binary as text.
+    assert all(path.read_bytes().decode() for path in KEPT if path.suffix != ".bin")
 
 
 def test_a_broken_promise_is_a_finding(monkeypatch):

@@ -39,7 +39,7 @@ def _changed(data, at, value):
 
 # Name -> (whether it has to be refused, what it does to the members, what it does to the bytes before compression).
 DEFECTS = {
-    "any order": (False, lambda members, at: _swapped(members, at), None),
+    "any order": (False, _swapped, None),
     "more zeros": (False, None, lambda data, at: data + bytes(512 * (at % 20))),
     "top entry": (False, lambda members, at: [make.directory(b"./"), *members], None),
     "record for the manifest": (False, lambda members, at: _dated(members), None),
