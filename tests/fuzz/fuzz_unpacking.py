@@ -98,6 +98,8 @@ def here(fd, directory):
     mask = os.umask(0)
     try:
         found = extract._unpack(fd, root, LIMITS, extract._Wanted("", False, True, True))
+    except RocketError as error:
+        found = {"class": type(error).__name__, **error.to_json()}
     finally:
         os.umask(mask)
         for name in set(os.listdir("/proc/self/fd")) - before:
@@ -105,7 +107,7 @@ def here(fd, directory):
                 os.close(int(name))
             except OSError:
                 continue  # the listing itself
-    return found.get("error", found)
+    return found
 
 
 def in_a_child(fd, directory):

@@ -16,6 +16,7 @@ from image_corpus import R
 
 from _rocket.errors import ArchiveError, RocketError, StoreError
 from _rocket.image import sandbox
+from _rocket.image.check import inspect
 from _rocket.image.extract import extract
 from _rocket.image.limits import Limits
 
@@ -39,6 +40,19 @@ def test_limits(unpack, case):
     with pytest.raises(ArchiveError) as caught:
         unpack(data, limits)
     assert caught.value.code == "archive-limit"
+
+
+def test_looking_is_bounded_as_unpacking_is(tmp_path):
+    """Who looks has often not verified the archive yet: it may not cost more than it may when it is trusted."""
+    many = image(*[file(R + b"%d" % n) for n in range(30000)])
+    cases = ((many, Limits(seconds=0)), (xz_dictionary(), Limits(decoder_memory=1 << 40, working_memory=256 * MIB)))
+    path = tmp_path / "image.aci"
+    for data, bound in cases:
+        path.write_bytes(data)
+        with pytest.raises(ArchiveError) as caught:
+            inspect(str(path), bound)
+        assert caught.value.code == "archive-limit", bound
+        assert str(path) in str(caught.value)
 
 
 def test_what_reaches_a_limit_is_let_through(unpack):

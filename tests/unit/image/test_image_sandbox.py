@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from _rocket.errors import ArchiveError
+from _rocket.errors import ArchiveError, NotFound, SpecError, StoreError
 from _rocket.image import sandbox
 from _rocket.image.limits import Limits
 
@@ -68,6 +68,25 @@ def test_an_unexpected_error_is_told():
         sandbox.run(lambda: {"x": 1 // 0}, (), Limits())
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArchiveError("damaged", where="x.aci", hint="get it again", code="archive-limit"),
+        StoreError("full", where="/x", code="disk-full", need=5),
+        SpecError("a name was expected", path="apps[0].name", value="A", rule="T2", hint="write it small"),
+        NotFound("nowhere"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_ours_comes_back_as_it_was(error):
+    def work():
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        sandbox.run(work, (), Limits())
+    assert (str(caught.value), caught.value.to_json()) == (str(error), error.to_json())
+
+
 def test_a_killed_child_is_told():
     with pytest.raises(ArchiveError, match="signal 9"):
         sandbox.run(lambda: os.kill(os.getpid(), signal.SIGKILL) or {}, (), Limits())
@@ -80,7 +99,7 @@ def test_a_silent_child_is_told():
 
 def test_an_endless_report_is_cut():
     with pytest.raises(ArchiveError, match="too much"):
-        sandbox.run(lambda: {"x": "y" * (3 << 20)}, (), Limits())
+        sandbox.run(lambda: {"x": "y" * (9 << 20)}, (), Limits())
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 

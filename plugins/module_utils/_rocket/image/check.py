@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look at an image archive without writing anything: is it an App Container Image, and which one (A1 to A10)?
 
+The archive is read in a child with bounds on memory and time (sandbox.py), since who asks often has not verified it yet.
+
 Not handled here: who signed it (trust), its dependencies (store).
 """
 
@@ -11,6 +13,7 @@ import os
 
 from ..errors import ArchiveError, RocketError
 from ..record import Record
+from . import sandbox
 from .compression import SNIFF, decompressed, sniff
 from .layout import MANIFEST, Layout
 from .limits import DEFAULT
@@ -19,6 +22,8 @@ from .tar import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..spec.image_manifest import ImageManifest
     from .limits import Limits
 
@@ -73,6 +78,13 @@ def inspect(path_or_fd: str | int, limits: Limits = DEFAULT) -> Inspection:
 
 
 def _inspect(fd: int, limits: Limits) -> Inspection:
+    report = sandbox.run(lambda: _read(fd, limits), (fd,), limits)
+    manifest_bytes = report.pop("manifest").encode("latin-1")
+    return Inspection(manifest=_manifest(manifest_bytes), manifest_bytes=manifest_bytes, **report)
+
+
+def _read(fd: int, limits: Limits) -> dict[str, Any]:
+    """Run in a child: return what the archive is, its manifest as text of one character a byte."""
     stream = file_stream(fd, limits.bytes)
     file_digest = Digest()
     tar_digest = file_digest
@@ -85,17 +97,15 @@ def _inspect(fd: int, limits: Limits) -> Inspection:
             tar_digest = Digest()
             stream = tar_digest.watch(stream)
         reader = Reader(stream, limits)
-        manifest_bytes = _read_manifest(reader, limits)
-        image_id = tar_digest.image_id()
-        return Inspection(
-            image_id=image_id,
-            manifest=_manifest(manifest_bytes),
-            manifest_bytes=manifest_bytes,
-            file_digest=file_digest.image_id(),
-            file_size=file_digest.size,
-            tar_size=tar_digest.size,
-            entries=reader.count,
-        )
+        manifest = _read_manifest(reader, limits)
+        return {
+            "image_id": tar_digest.image_id(),
+            "manifest": manifest.decode("latin-1"),
+            "file_digest": file_digest.image_id(),
+            "file_size": file_digest.size,
+            "tar_size": tar_digest.size,
+            "entries": reader.count,
+        }
     except OSError as error:
         raise ArchiveError(f"the archive cannot be read ({error.strerror})", hint="look at its file system") from error
     finally:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Run a function over hostile data in a forked child with bounds, and bring its result back.
+"""Run a function over hostile data in a forked child with bounds, and bring its result or its error back.
 
 The child is no place of safety by itself: what it runs still holds the privileges to set owners. It bounds what an
 archive can use up, and ends with its parent.
@@ -14,7 +14,8 @@ import resource
 import signal
 import sys
 
-from ..errors import ArchiveError, HostError
+from .. import errors
+from ..errors import ArchiveError, HostError, RocketError
 from .stream import over_limit
 
 TYPE_CHECKING = False
@@ -28,19 +29,21 @@ _SET_PDEATHSIG = 1
 _NEWNS = 0x00020000
 _REC, _PRIVATE = 0x4000, 0x40000
 _CAP_SYS_ADMIN = 21
-_MAX_REPORT = 1 << 20
+# A manifest of the largest size, each of its bytes escaped.
+_MAX_REPORT = 8 << 20
 
 
 def run(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limits) -> dict[str, Any]:
     """Return what `work` returns in a child, a JSON object.
 
     Args:
-        work: what to do; catches the errors that it expects.
+        work: what to do.
         keep: descriptors that the child keeps, besides 0 to 2.
         limits: file size, memory and CPU time.
 
     Raises:
-        ArchiveError: the child exceeded its CPU time, or ended without a word.
+        RocketError: that of `work`.
+        ArchiveError: the child exceeded its memory or CPU time, or ended without a word.
         HostError: the child cannot be bounded.
     """
     bound = _prepare(limits)
@@ -68,7 +71,7 @@ def _child(work: Callable[[], dict[str, Any]], bound: Callable[[int], None], par
     try:
         _close_all_but({0, 1, 2, writer, *keep})
         bound(parent)
-        data = json.dumps(work()).encode("ascii")
+        data = json.dumps(_report(work)).encode("ascii")
     finally:
         # Nothing of the parent may run here: no exit functions, no flush of its buffers, no frame of its callers.
         try:
@@ -79,6 +82,24 @@ def _child(work: Callable[[], dict[str, Any]], bound: Callable[[int], None], par
                 data = data[os.write(writer, data) :]
         finally:
             os._exit(0)
+
+
+def _report(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return {"done": work()}
+    except RocketError as error:
+        return {"error": {"class": type(error).__name__, **error.to_json()}}
+    except MemoryError:
+        return {"error": {"class": "ArchiveError", **over_limit("the archive asks for too much memory").to_json()}}
+
+
+def _raised(report: dict[str, Any]) -> RocketError:
+    """Return the error that was raised in the child."""
+    kind = getattr(errors, report.pop("class"))
+    parts = {name: report.pop(name) for name in ("what", "where", "hint", "code")}
+    error: RocketError = kind.__new__(kind)
+    RocketError.__init__(error, parts.pop("what"), **parts, **report)
+    return error
 
 
 def _prepare(limits: Limits) -> Callable[[int], None]:
@@ -164,6 +185,8 @@ def _result(text: bytes, status: int, limits: Limits) -> dict[str, Any]:
         report = json.loads(text)
     except ValueError as error:
         raise ArchiveError("the work on it ended without a result", hint="try again; if it stays, the archive is hostile") from error
-    if not isinstance(report, dict) or "unexpected" in report:
+    if "error" in report:
+        raise _raised(report["error"])
+    if "done" not in report:
         raise ArchiveError(f"the work on it failed ({report})", hint="do not use this image, and report it")
-    return report
+    return dict(report["done"])

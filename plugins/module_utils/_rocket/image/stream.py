@@ -57,6 +57,7 @@ class Digest:
 
     def __init__(self) -> None:
         self.size = 0
+        self._failure: BaseException | None = None
         self._hash = hashlib.sha512()
         self._queue: queue.Queue[bytes] = queue.Queue(_AHEAD)
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -67,7 +68,10 @@ class Digest:
             chunk = self._queue.get()
             if not chunk:
                 return
-            self._hash.update(chunk)
+            try:
+                self._hash.update(chunk)
+            except BaseException as error:  # noqa: BLE001 - not swallowed: the digest is refused, and who feeds it does not wait for ever
+                self._failure = error
 
     def update(self, chunk: bytes) -> None:
         """Add a non-empty piece."""
@@ -87,8 +91,14 @@ class Digest:
             self._thread.join()
 
     def image_id(self) -> str:
-        """Return ``sha512-`` and 128 hex digits of all that was added (T5); nothing can be added after."""
+        """Return ``sha512-`` and 128 hex digits of all that was added (T5); nothing can be added after.
+
+        Raises:
+            MemoryError: as the hash.
+        """
         self.close()
+        if self._failure is not None:
+            raise self._failure
         return "sha512-" + self._hash.hexdigest()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ArchiveError, LaunchError, PodError, RocketError, StoreError, UsageError
+from ..errors import PodError
 from ..record import Record, replace
 from ..spec.app import App
 from ..spec.identifier import check_ac_identifier
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from .pod_directory import PodDirectory
 
-_CLASSES: dict[str, type[RocketError]] = {each.__name__: each for each in (ArchiveError, LaunchError, StoreError, UsageError)}
 # Any time is older: what the app wrote keeps its times (A4).
 _KEEP = 1 << 40
 
@@ -121,14 +120,11 @@ def _built(layer: str, tree: str, manifest: ImageManifest, wanted: Wanted) -> st
     from ..image.limits import DEFAULT
 
     report = sandbox.run(lambda: _build(layer, tree, manifest, wanted), (), DEFAULT)
-    if "error" in report:
-        error = report["error"]
-        raise _CLASSES.get(error["class"], ArchiveError)(error["what"], where=error["where"], hint=error["hint"], code=error["code"])
     return str(report["image_id"])
 
 
 def _build(layer: str, tree: str, manifest: ImageManifest, wanted: Wanted) -> dict[str, Any]:
-    """Run in the child: return the image ID, or the error."""
+    """Run in the child: return the image ID."""
     from ..image.build import build
     from .linux.kernel import Kernel
     from .linux.rootfs import mount_layers
@@ -136,11 +132,8 @@ def _build(layer: str, tree: str, manifest: ImageManifest, wanted: Wanted) -> di
     os.umask(0o022)
     # Where the launcher mounted it too, in a namespace that is gone.
     root = f"{os.path.dirname(layer)}/root"
-    try:
-        mount_layers(Kernel(), root, layer, tree)
-        return {"image_id": build(root, manifest, os.path.abspath(wanted.output), wanted.compression, wanted.overwrite, _KEEP)}
-    except RocketError as error:
-        return {"error": {"class": type(error).__name__, **error.to_json()}}
+    mount_layers(Kernel(), root, layer, tree)
+    return {"image_id": build(root, manifest, os.path.abspath(wanted.output), wanted.compression, wanted.overwrite, _KEEP)}
 
 
 def _warnings(layer: str, app: dict[str, Any]) -> tuple[str, ...]:
