@@ -188,6 +188,7 @@ def _carry_spec() -> None:
         addresses,
         app,
         canonical,
+        changes,
         exposed_port,
         identifier,
         image_manifest,
