@@ -13,7 +13,7 @@ import pytest
 from image_archives import MANIFEST, ZEROS
 
 from _rocket.errors import ArchiveError, SpecError, UsageError
-from _rocket.image.build import build
+from _rocket.image.build import build, open_source, work_out
 from _rocket.image.check import inspect
 from _rocket.image.extract import extract
 from _rocket.image.header import header
@@ -182,20 +182,56 @@ def test_name(tmp_path, tree, manifest, name):
         build(str(tree), manifest, str(tmp_path / name))
 
 
-def test_an_existing_file_stays(tmp_path, tree, manifest):
+@pytest.mark.spec("T9a")
+def test_a_published_version_stays_and_is_named(tmp_path, tree):
     target = tmp_path / "x.aci"
-    target.write_text("old")
-    with pytest.raises(UsageError):
+    released = parse_image_manifest(MANIFEST.replace(b'"os", "value": "linux"', b'"version", "value": "1.0"'))
+    first = build(str(tree), released, str(target))
+    before = target.read_bytes()
+    (tree / "more").write_text("another build of it")
+    with pytest.raises(UsageError) as caught:
+        build(str(tree), released, str(target))
+    assert f"example.com/app:1.0, {first}" in str(caught.value) and "x.aci" in str(caught.value)
+    assert target.read_bytes() == before
+    second = build(str(tree), released, str(target), overwrite=True)
+    assert inspect(str(target)).image_id == second != first
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text("old"), lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir()])
+def test_what_is_in_the_way_stays(tmp_path, tree, manifest, make):
+    target = tmp_path / "x.aci"
+    make(target)
+    before = os.lstat(target)
+    with pytest.raises(UsageError, match="holds no image"):
         build(str(tree), manifest, str(target))
-    assert target.read_text() == "old"
-    image_id = build(str(tree), manifest, str(target), overwrite=True)
-    assert inspect(str(target)).image_id == image_id
+    assert os.lstat(target) == before
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def test_another_image_than_expected_does_not_appear(tmp_path, tree, manifest):
+    wanted = build(str(tree), manifest, str(tmp_path / "x.aci"))
+    assert build(str(tree), manifest, str(tmp_path / "x.aci"), overwrite=True, expected_id=wanted) == wanted
+    (tree / "more").write_text("meanwhile")
+    before = (tmp_path / "x.aci").read_bytes()
+    with pytest.raises(ArchiveError, match="became sha512-"):
+        build(str(tree), manifest, str(tmp_path / "x.aci"), overwrite=True, expected_id=wanted)
+    assert (tmp_path / "x.aci").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def test_the_image_id_can_be_had_without_the_image(tmp_path, tree, manifest):
+    before = sorted(os.listdir(tmp_path))
+    with open_source(str(tree)) as source:
+        found = work_out(source, manifest)
+        assert work_out(source, manifest) == found
+    assert sorted(os.listdir(tmp_path)) == before
+    assert build(str(tree), manifest, str(tmp_path / "x.aci")) == found[0]
 
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path, tree, manifest, monkeypatch):
     from _rocket.image import build as module
 
-    monkeypatch.setattr(module, "_check_output", lambda *_arguments: None)
+    monkeypatch.setattr(module, "check_output", lambda *_arguments: None)
     (tmp_path / "x.aci").write_text("old")
     with pytest.raises(UsageError):
         build(str(tree), manifest, str(tmp_path / "x.aci"))
@@ -211,7 +247,7 @@ def test_output_in_the_tree(tree, manifest):
 
 @pytest.mark.parametrize("change", ["grow", "shrink"])
 def test_a_file_that_changes_is_noticed(tmp_path, tree, manifest, monkeypatch, change):
-    from _rocket.image import build as module
+    from _rocket.image import source_directory as module
 
     real = module._content
 

@@ -7,16 +7,21 @@ from __future__ import annotations
 import os
 import secrets
 
-from ..errors import UsageError
+from ..errors import ArchiveError, UsageError
 from .compression import FORMATS
 from .stream import Digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
 
-__all__ = ["FORMATS", "Output"]
+    S = TypeVar("S", bound="Nowhere")
+
+__all__ = ["FORMATS", "Nowhere", "Output"]
+
+# Headers and small files are gathered: each piece costs a step of a thread and of the compressor.
+_GATHERED = 256 << 10
 
 
 class _Plain:
@@ -46,7 +51,44 @@ def _compressor(name: str) -> Any:
     return _Plain()
 
 
-class Output:
+class Nowhere:
+    """Takes an uncompressed archive, keeps nothing of it and knows its image ID in the end; ends with its ``with`` block."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._digest = Digest()
+        self._gathered = bytearray()
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._digest.close()
+
+    def write(self, data: bytes) -> None:
+        """Add to the uncompressed archive."""
+        self.size += len(data)
+        self._gathered += data
+        if len(self._gathered) >= _GATHERED:
+            self._flush()
+
+    def image_id(self) -> str:
+        """Return the image ID of all that was written; nothing can be added after."""
+        self._flush()
+        return self._digest.image_id()
+
+    def _flush(self) -> None:
+        if self._gathered:
+            data = bytes(self._gathered)
+            self._gathered.clear()
+            self._digest.update(data)
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Do with a piece of the archive what else there is to do."""
+
+
+class Output(Nowhere):
     """A file that appears under its name by publish() alone; leaving the ``with`` block without removes it.
 
     Args:
@@ -63,30 +105,30 @@ class Output:
         self._directory = directory
         self._temporary = os.path.join(directory, f".{name[:200]}.{secrets.token_hex(8)}")
         self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        self._digest = Digest()
-
-    def __enter__(self) -> Output:
-        return self
+        super().__init__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._digest.close()
+        super().__exit__(kind, error, trace)
         if self._fd >= 0:
             os.close(self._fd)
             os.unlink(self._temporary)
 
-    def write(self, data: bytes) -> None:
-        """Add to the uncompressed archive."""
-        if data:
-            self._digest.update(data)
-            self._put(self._compressor.compress(data))
-
-    def publish(self) -> str:
+    def publish(self, expected_id: str = "") -> str:
         """Sync the file, put it under its name, and return the image ID.
+
+        Args:
+            expected_id: the image ID that it has to be; empty for any.
 
         Raises:
             UsageError: the name was taken meanwhile.
+            ArchiveError: another image than expected.
             OSError: the file system refuses.
         """
+        image_id = self.image_id()
+        if expected_id and image_id != expected_id:
+            raise ArchiveError(
+                f"this became {image_id} and not {expected_id}", where=self._path, hint="build from a tree that nobody writes to"
+            )
         self._put(self._compressor.flush())
         os.fsync(self._fd)
         if self._overwrite:
@@ -105,7 +147,10 @@ class Output:
             os.fsync(directory)
         finally:
             os.close(directory)
-        return self._digest.image_id()
+        return image_id
+
+    def _take(self, data: bytes) -> None:
+        self._put(self._compressor.compress(data))
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
