@@ -33,7 +33,7 @@ def warnings(request, program, tmp_path):
     for name in ("usr/bin", "etc", "opt/app"):
         (top / name).mkdir(parents=True)
     os.symlink("usr/bin", top / "bin")
-    os.symlink("/usr/bin", top / "sbin")
+    os.symlink("/usr/bin", top / "opt" / "sbin")
     os.symlink("../../../../../usr/bin/web", top / "opt" / "up")
     os.symlink("loop", top / "opt" / "loop")
     for name in ("usr/bin/web", "opt/app/tool"):
@@ -65,7 +65,7 @@ def test_the_path_of_programs_is_the_launchers():
         {},
         {"exec": ["/usr/bin/web", "x"]},
         {"exec": ["/bin/web"]},
-        {"exec": ["/sbin/alias"]},
+        {"exec": ["/opt/sbin/alias"]},
         {"exec": ["//usr/./bin/../bin/web"]},
         {"exec": ["/opt/up"]},
         {"exec": ["web"]},

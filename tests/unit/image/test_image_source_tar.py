@@ -301,3 +301,48 @@ def test_progress_is_told_while_reading(tmp_path):
     with open_source(str(path), lambda done, total: told.append((done, total))):
         assert told[-1] == (path.stat().st_size, path.stat().st_size)
         assert len(told) > 2
+
+
+def test_what_a_link_cannot_hold_is_left_out(tmp_path):
+    attribute = pax((b"SCHILY.xattr.user.x", b"1"))
+    members = [
+        attribute,
+        file(b"f"),
+        attribute,
+        block(b"s", b"2", link=b"f", mode=0o755),
+        attribute,
+        block(b"p", b"6"),
+        hardlink(b"h", b"f"),
+    ]
+    found = made(tmp_path, *members)
+    assert {name: entry.xattrs for name, (entry, _content) in found.items() if entry.xattrs} == {b"rootfs/f": ((b"user.x", b"1"),)}
+    assert found[b"rootfs/h"][0].kind == "hardlink"
+    assert found[b"rootfs/s"][0].mode == 0o777
+
+
+def test_a_source_can_be_read_again(tmp_path, tree):
+    archive = tmp_path / "in.tar"
+    build(str(tree), IMAGE, str(tmp_path / "in.aci"), mtime=KEEP)
+    os.rename(tmp_path / "in.aci", archive)
+    with open_source(str(archive)) as source:
+        assert work_out(source, IMAGE) == work_out(source, IMAGE)
+
+
+def test_a_disk_that_takes_a_part_at_a_time_loses_nothing(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
+    with open_source(str(packed(tmp_path, file(b"x", b"0123456789" * 10)))) as source:
+        assert [b"".join(content) for _entry, content in source.entries()] == [b"", b"0123456789" * 10]
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(254, True), (255, False)])
+def test_what_no_reader_would_take_is_not_written(tmp_path, depth, fits):
+    top = tmp_path / "tree"
+    (top / "/".join(["d"] * depth)).mkdir(parents=True)
+    (tmp_path / "in.tar").write_bytes(pax((b"path", b"d/" * depth)) + directory(b"d/") + ZEROS)
+    for source in (top, tmp_path / "in.tar"):
+        if fits:
+            assert image_id(source)
+        else:
+            with pytest.raises(ArchiveError, match="more than 255 parts"):
+                image_id(source)

@@ -79,6 +79,9 @@ def test_an_isolator_takes_the_place_of_its_rival():
     made = laid_over(BASE, {"app": {"isolators": [MEMORY, RETAIN]}})
     assert made["app"]["isolators"] == [MEMORY, RETAIN]
     assert ImageManifest.from_json(made)
+    mine = {**BASE["app"]["isolators"][0], "value": {"set": ["CAP_KILL"]}}
+    kept = {**BASE, "app": {**BASE["app"], "isolators": [*BASE["app"]["isolators"], MEMORY]}}
+    assert laid_over(kept, {"app": {"isolators": [mine]}})["app"]["isolators"] == [mine, MEMORY]
     # Two rivals that are both asked for are a contradiction, not a choice.
     both = laid_over({**BASE, "app": {**BASE["app"], "isolators": []}}, {"app": {"isolators": [*BASE["app"]["isolators"], RETAIN]}})
     with pytest.raises(SpecError, match="I5"):

@@ -181,7 +181,7 @@ class TarSource:
 
 def _normal(entry: Entry) -> Entry:
     """Return the entry as a directory tree would show it."""
-    kept = tuple(sorted(pair for pair in entry.xattrs if travels(pair[0], capabilities=True)))
+    kept = tuple(pair for pair in entry.xattrs if travels(pair[0], capabilities=True))
     return replace(
         entry,
         mode=0o777 if entry.kind == "symlink" else entry.mode,
