@@ -28,7 +28,7 @@ COMMAND = options.Command(
     summary="List, show, build and remove images. Each has a --help of its own.",
     examples=(
         ("rocket image list", "what is in the store"),
-        ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory becomes an image"),
+        ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory or a tar becomes an image"),
         ("rocket image rm sha512-3f21", "free the space of one"),
     ),
 )

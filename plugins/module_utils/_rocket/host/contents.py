@@ -96,6 +96,7 @@ def _carry_cli() -> None:
         pod_line,
         pod_options,
         prepare,
+        progress,
         rm,
         run,
         run_prepared,
@@ -104,11 +105,12 @@ def _carry_cli() -> None:
         stop,
         trust,
         version,
+        words,
     )
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import build, cat_manifest, list, rm
+    from ..cli.images import build, cat_manifest, list, manifest_options, rm
 
 
 def _carry_fetch() -> None:

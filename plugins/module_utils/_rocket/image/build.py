@@ -17,6 +17,7 @@ from ..record import replace
 from ..spec.canonical import dumps
 from .check import inspect
 from .compress import FORMATS, Nowhere, Output
+from .fields import MAX_ID
 from .findings import Findings
 from .header import header, padding
 from .limits import DEFAULT
@@ -92,7 +93,7 @@ def build(
         with Output(output, compression, overwrite) as out:
             warnings = _write(source, manifest, out, _latest(mtime), owner, progress)
             if review is not None:
-                review(warnings)
+                review((*warnings, *_replaced(output, manifest, out.image_id())))
             return out.publish(expected_id)
     except OSError as error:
         raise _unreadable(error, output) from error
@@ -128,6 +129,14 @@ def check_output(output: str, compression: str, overwrite: bool) -> None:
         )
 
 
+def owner_of(text: str, where: str) -> tuple[int, int]:
+    """Return the numbers of ``UID:GID``; raises UsageError for anything else."""
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) <= 10 and int(part) <= MAX_ID for part in parts):
+        raise UsageError(f"expects UID:GID, two numbers up to {MAX_ID}, not {printable(text)}", where=where, hint="root is 0:0")
+    return int(parts[0]), int(parts[1])
+
+
 def held(path: str) -> str:
     """Return what a file is, for a message: an image's name, version and image ID, or that it is none."""
     found = inspected(path)
@@ -147,6 +156,19 @@ def shown(manifest: ImageManifest) -> str:
     version = manifest.label("version")
     rest = [f",{name}={printable(manifest.label(name))}" for name in ("os", "arch") if manifest.label(name)]
     return f"{manifest.name}{f':{printable(version)}' if version else ''}{''.join(rest)}"
+
+
+def same_version(one: ImageManifest, other: ImageManifest) -> bool:
+    """Return whether two images would be fetched by the same words: name, version, os and arch (T9a)."""
+    return one.name == other.name and all(one.label(label) == other.label(label) for label in ("version", "os", "arch"))
+
+
+def _replaced(output: str, manifest: ImageManifest, image_id: str) -> tuple[str, ...]:
+    """Return the warning that another build of the same version is there and will not be any more, or none."""
+    former = inspected(output)
+    if former is None or former.image_id == image_id or not same_version(former.manifest, manifest):
+        return ()
+    return (f"it takes the place of another build of {shown(manifest)}, {former.image_id} (T9a)",)
 
 
 def _write(

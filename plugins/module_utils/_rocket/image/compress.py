@@ -95,6 +95,9 @@ class Output(Nowhere):
         path: where it will appear.
         compression: one of FORMATS.
         overwrite: whether it may replace another file.
+
+    Raises:
+        UsageError: no file can be made there.
     """
 
     def __init__(self, path: str, compression: str, overwrite: bool) -> None:
@@ -104,7 +107,11 @@ class Output(Nowhere):
         directory, name = os.path.split(os.path.abspath(path))
         self._directory = directory
         self._temporary = os.path.join(directory, f".{name[:200]}.{secrets.token_hex(8)}")
-        self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            hint = "name a file in a directory that you may write to"
+            raise UsageError(f"the output cannot be written ({error.strerror})", where=path, hint=hint) from error
         super().__init__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
