@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 COMMAND = options.Command(
     name="image",
-    usage="list | cat-manifest | build | rm ...",
-    summary="List, show, build and remove images. Each has a --help of its own.",
+    usage="list | cat-manifest | build | sign | rm ...",
+    summary="List, show, build, sign and remove images. Each has a --help of its own.",
     examples=(
         ("rocket image list", "what is in the store"),
         ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory or a tar becomes an image"),
+        ("rocket image sign web.aci", "its signature, by a key of GnuPG"),
         ("rocket image rm sha512-3f21", "free the space of one"),
     ),
 )
@@ -52,6 +53,12 @@ def _build() -> Subcommand:
     return build
 
 
+def _sign() -> Subcommand:
+    from .images import sign
+
+    return sign
+
+
 def _rm() -> Subcommand:
     from .images import rm
 
@@ -62,6 +69,7 @@ LOADERS = {
     "list": _list,
     "cat-manifest": _cat_manifest,
     "build": _build,
+    "sign": _sign,
     "rm": _rm,
 }
 

@@ -47,7 +47,7 @@ COMMANDS = (
     ("rm", "remove pods that do not run"),
     ("gc", "remove old pods, and images that nothing needs"),
     ("cat-manifest", "show a pod's manifest"),
-    ("image", "list, show, build and remove images"),
+    ("image", "list, show, build, sign and remove images"),
     ("version", "show the versions of rocket and the specification"),
 )
 

@@ -110,7 +110,7 @@ def _carry_cli() -> None:
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import build, cat_manifest, list, manifest_options, rm
+    from ..cli.images import build, cat_manifest, list, manifest_options, rm, sign
 
 
 def _carry_fetch() -> None:
@@ -122,7 +122,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, install, leftovers, systemd, zipapp
+    from . import collect, command, contents, entry, gnupg, install, leftovers, sign, systemd, zipapp
 
 
 def _carry_image() -> None:
@@ -213,7 +213,7 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, layout, standing, usability, verify
+    from ..trust import describe, key_file, keyring, layout, own_key, standing, usability, verify
 
 
 def _carry_trust_openpgp() -> None:

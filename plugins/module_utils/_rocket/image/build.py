@@ -117,8 +117,7 @@ def work_out(
 
 def check_output(output: str, compression: str, overwrite: bool) -> None:
     """Refuse an output before any work is done for it; raises SpecError or UsageError as build()."""
-    if not output.endswith(".aci") or os.path.basename(output) == ".aci":
-        raise SpecError("the file name of an image ends in .aci", path="output", value=output, rule="A1", hint="whatever the compression")
+    check_file_name(output)
     if compression not in FORMATS:
         raise UsageError(f"{printable(compression)} is no compression of an image", hint=f"choose one of {', '.join(FORMATS)}")
     if not overwrite and os.path.lexists(output):
@@ -127,6 +126,12 @@ def check_output(output: str, compression: str, overwrite: bool) -> None:
             where=output,
             hint="a published version stays as it is (T9a): give the build another version and name, or allow overwriting",
         )
+
+
+def check_file_name(path: str) -> None:
+    """Refuse a name that no image file has; raises SpecError (A1)."""
+    if not path.endswith(".aci") or os.path.basename(path) == ".aci":
+        raise SpecError("the file name of an image ends in .aci", path="file", value=path, rule="A1", hint="whatever the compression")
 
 
 def owner_of(text: str, where: str) -> tuple[int, int]:
