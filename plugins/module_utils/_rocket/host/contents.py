@@ -122,7 +122,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, gnupg, install, leftovers, sign, systemd, zipapp
+    from . import collect, command, contents, entry, gnupg, image_file, install, leftovers, sign, systemd, zipapp
 
 
 def _carry_image() -> None:

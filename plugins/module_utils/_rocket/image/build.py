@@ -92,9 +92,14 @@ def build(
     try:
         with Output(output, compression, overwrite) as out:
             warnings = _write(source, manifest, out, _latest(mtime), owner, progress)
+            image_id = out.image_id()
+            if expected_id and image_id != expected_id:
+                hint = "build from a tree that nobody writes to"
+                raise ArchiveError(f"this became {image_id} and not {expected_id}", where=output, hint=hint)
             if review is not None:
-                review((*warnings, *_replaced(output, manifest, out.image_id())))
-            return out.publish(expected_id)
+                review((*warnings, *_replaced(output, manifest, image_id)))
+            out.publish()
+            return image_id
     except OSError as error:
         raise _unreadable(error, output) from error
 
@@ -117,12 +122,10 @@ def work_out(
 
 def check_output(output: str, compression: str, overwrite: bool) -> None:
     """Refuse an output before any work is done for it; raises SpecError or UsageError as build()."""
-    check_file_name(output)
-    if compression not in FORMATS:
-        raise UsageError(f"{printable(compression)} is no compression of an image", hint=f"choose one of {', '.join(FORMATS)}")
+    check_form(output, compression)
     if not overwrite and os.path.lexists(output):
         raise UsageError(
-            f"the output exists and holds {held(output)}",
+            f"the output exists and holds {described(inspected(output))}",
             where=output,
             hint="a published version stays as it is (T9a): give the build another version and name, or allow overwriting",
         )
@@ -134,6 +137,13 @@ def check_file_name(path: str) -> None:
         raise SpecError("the file name of an image ends in .aci", path="file", value=path, rule="A1", hint="whatever the compression")
 
 
+def check_form(path: str, compression: str) -> None:
+    """Refuse a file name or compression that no image has; raises SpecError (A1), UsageError."""
+    check_file_name(path)
+    if compression not in FORMATS:
+        raise UsageError(f"{printable(compression)} is no compression of an image", hint=f"choose one of {', '.join(FORMATS)}")
+
+
 def owner_of(text: str, where: str) -> tuple[int, int]:
     """Return the numbers of ``UID:GID``; raises UsageError for anything else."""
     parts = text.split(":")
@@ -142,9 +152,8 @@ def owner_of(text: str, where: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def held(path: str) -> str:
+def described(found: Inspection | None) -> str:
     """Return what a file is, for a message: an image's name, version and image ID, or that it is none."""
-    found = inspected(path)
     return "no image" if found is None else f"{shown(found.manifest)}, {found.image_id}"
 
 

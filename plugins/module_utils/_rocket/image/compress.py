@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import secrets
 
-from ..errors import ArchiveError, UsageError
+from ..errors import UsageError
 from .compression import FORMATS
 from .stream import Digest
 
@@ -120,22 +120,14 @@ class Output(Nowhere):
             os.close(self._fd)
             os.unlink(self._temporary)
 
-    def publish(self, expected_id: str = "") -> str:
-        """Sync the file, put it under its name, and return the image ID.
-
-        Args:
-            expected_id: the image ID that it has to be; empty for any.
+    def publish(self) -> None:
+        """Sync the file and put it under its name.
 
         Raises:
             UsageError: the name was taken meanwhile.
-            ArchiveError: another image than expected.
             OSError: the file system refuses.
         """
-        image_id = self.image_id()
-        if expected_id and image_id != expected_id:
-            raise ArchiveError(
-                f"this became {image_id} and not {expected_id}", where=self._path, hint="build from a tree that nobody writes to"
-            )
+        self._flush()
         self._put(self._compressor.flush())
         os.fsync(self._fd)
         if self._overwrite:
@@ -154,7 +146,6 @@ class Output(Nowhere):
             os.fsync(directory)
         finally:
             os.close(directory)
-        return image_id
 
     def _take(self, data: bytes) -> None:
         self._put(self._compressor.compress(data))

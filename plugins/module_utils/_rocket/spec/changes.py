@@ -11,6 +11,7 @@ Not handled here: whether the result keeps the rules (image_manifest.py).
 
 from __future__ import annotations
 
+from .image_name import ImageName
 from .isolators import EXCLUSIVE
 from .reading import Node, unique
 from .values import AC_VERSION
@@ -37,6 +38,22 @@ def laid_over(base: Any, changes: dict[str, Any]) -> dict[str, Any]:
         SpecError: `base` has no place for a change, or `changes` names an item twice.
     """
     return {"acKind": "ImageManifest", "acVersion": AC_VERSION, **_over(Node(base, ""), changes, "")}
+
+
+def dependency(text: str, path: str) -> dict[str, Any]:
+    """Return the dependency (M16) in ``NAME[:VERSION][,LABEL=VALUE]...[@IMAGE-ID]``; `path` is for messages.
+
+    Raises:
+        SpecError: V10 and what it refers to. The image ID is left to the reader of the manifest.
+    """
+    reference, pinned, digits = text.rpartition("@sha512-")
+    name = ImageName.parse(reference if pinned else text, path)
+    found: dict[str, Any] = {"imageName": name.name}
+    if name.labels:
+        found["labels"] = [{"name": label, "value": value} for label, value in name.labels]
+    if pinned:
+        found["imageID"] = f"sha512-{digits}"
+    return found
 
 
 def _over(node: Node, changes: dict[str, Any], path: str) -> dict[str, Any]:

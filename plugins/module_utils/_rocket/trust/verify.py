@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         def split(self, name: str) -> tuple[list[TrustedKey], list[TrustedKey]]:
             """Return the keys that are trusted for `name`, and the damaged ones."""
 
+
 _CHUNK = 1 << 20
 _FATAL = ("signature-bad", "key-revoked", "signature-future", "key-malformed")
 

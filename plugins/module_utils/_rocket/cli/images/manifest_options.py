@@ -62,6 +62,8 @@ def changes(base: Any, values: Values, arguments: Sequence[str]) -> dict[str, An
     Raises:
         UsageError, SpecError: as manifest().
     """
+    from ...spec.changes import dependency
+
     app: dict[str, Any] = {}
     for option, member in (("--user", "user"), ("--group", "group"), ("--working-dir", "workingDirectory")):
         if values.has(option):
@@ -82,13 +84,11 @@ def changes(base: Any, values: Values, arguments: Sequence[str]) -> dict[str, An
     found: dict[str, Any] = {"app": app} if app else {}
     if values.has("--name"):
         found["name"] = values.text("--name")
-    for option, member, read in (
-        ("--label", "labels", _named),
-        ("--annotation", "annotations", _named),
-        ("--dependency", "dependencies", _dependency),
-    ):
+    for option, member in (("--label", "labels"), ("--annotation", "annotations")):
         if values.has(option):
-            found[member] = [read(text, option) for text in values.every(option)]
+            found[member] = [_named(text, option) for text in values.every(option)]
+    if values.has("--dependency"):
+        found["dependencies"] = [dependency(text, "--dependency") for text in values.every("--dependency")]
     if values.has("--path-whitelist"):
         found["pathWhitelist"] = values.every("--path-whitelist")
     return found
@@ -149,16 +149,3 @@ def _event_handler(text: str, option: str) -> dict[str, Any]:
     name, program = words.assignment(text, option)
     listed = load(program.encode("utf-8", "surrogateescape"), f"{option}={name}") if program.startswith("[") else [program]
     return {"name": name, "exec": listed}
-
-
-def _dependency(text: str, option: str) -> dict[str, Any]:
-    from ...spec.image_name import ImageName
-
-    reference, pinned, digits = text.rpartition("@sha512-")
-    name = ImageName.parse(reference if pinned else text, option)
-    found: dict[str, Any] = {"imageName": name.name}
-    if name.labels:
-        found["labels"] = [{"name": label, "value": value} for label, value in name.labels]
-    if pinned:
-        found["imageID"] = f"sha512-{digits}"
-    return found
