@@ -15,7 +15,7 @@ from _rocket.image.build import build, open_source, work_out
 from _rocket.run.linux import confine
 from _rocket.spec.image_manifest import ImageManifest
 
-VERSION = [{"name": "version", "value": "1"}]
+VERSION = ({"name": "version", "value": "1"},)
 
 
 def manifest(labels=VERSION, **app):
