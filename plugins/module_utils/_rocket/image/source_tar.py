@@ -109,9 +109,12 @@ class TarSource:
     def _read(self, stream: Iterator[bytes]) -> None:
         reader = Reader(decompressed(stream, self._limits), self._limits)
         end = 0
+        # The names of directories come again with each file below them, and all names are kept.
+        known: dict[bytes, bytes] = {}
         for entry in reader.entries():
             try:
-                self._place(parts_of(entry.name, entry.kind == "directory", self._limits), entry, end)
+                parts = parts_of(entry.name, entry.kind == "directory", self._limits)
+                self._place(tuple(known.setdefault(part, part) for part in parts), entry, end)
             except ArchiveError as error:
                 error.where = error.where or shown(entry.name)
                 raise
@@ -160,7 +163,7 @@ class TarSource:
         self._inodes.pop((), None)
         for parts, inode in self._inodes.items():
             if parts[:1] != ROOTFS:
-                raise refused(f"an image holds 'manifest' and 'rootfs' alone (A3), and not {shown(inode.entry.name)}")
+                raise refused(f"an image holds 'manifest' and 'rootfs' alone (A3), and not {shown(b'/'.join(parts))}")
             if inode is manifest:
                 raise refused("a hard link leads out of 'rootfs'")
         if manifest.entry.size > self._limits.metadata:
@@ -173,17 +176,18 @@ class TarSource:
         for parts in [*self._inodes, ()]:
             above = parts[:-1] if parts else parts
             while above not in self._inodes:
-                self._inodes[above] = _Inode(Entry(name=b"/".join(above), kind="directory", mode=0o755), 0)
+                self._inodes[above] = _Inode(Entry(name=b"", kind="directory", mode=0o755), 0)
                 above = above[:-1]
             if self._inodes[above].entry.kind != "directory":
                 raise refused(f"{shown(b'/'.join(parts))} leads through a {self._inodes[above].entry.kind}: pack it under its real name")
 
 
 def _normal(entry: Entry) -> Entry:
-    """Return the entry as a directory tree would show it."""
+    """Return the entry as a directory tree would show it, without its name: it may get others."""
     kept = tuple(pair for pair in entry.xattrs if travels(pair[0], capabilities=True))
     return replace(
         entry,
+        name=b"",
         mode=0o777 if entry.kind == "symlink" else entry.mode,
         xattrs=kept if entry.kind in ("file", "directory") else (),
     )
