@@ -9,6 +9,8 @@ import os
 import pty
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -445,7 +447,11 @@ def at_a_terminal(words, answer=b""):
             shown += os.read(terminal, 4096)
         except OSError:
             break
-        if answer and shown.endswith(b": "):
+        if answer and shown.endswith(b"passphrase: "):
+            # What is typed before the echo is off is thrown away.
+            deadline = time.monotonic() + 30
+            while termios.tcgetattr(terminal)[3] & termios.ECHO and time.monotonic() < deadline:
+                time.sleep(0.01)
             os.write(terminal, answer)
             answer = b""
     os.close(terminal)

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -237,6 +239,63 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path, tree, manifest, monkeypat
         build(str(tree), manifest, str(tmp_path / "x.aci"))
     assert (tmp_path / "x.aci").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_file_system_without_nameless_files_does_as_well(tmp_path, tree, manifest, monkeypatch, nameless, overwrite):
+    real = os.open
+
+    def without(path, flags, *more, **rest):
+        if flags & os.O_TMPFILE == os.O_TMPFILE and not nameless:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, *more, **rest)
+
+    monkeypatch.setattr(os, "open", without)
+    wanted = build(str(tree), manifest, str(tmp_path / "x.aci"))
+    if overwrite:
+        (tmp_path / "x.aci").write_text("old")
+        assert build(str(tree), manifest, str(tmp_path / "x.aci"), overwrite=True) == wanted
+    assert inspect(str(tmp_path / "x.aci")).image_id == wanted
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+    assert stat.S_IMODE(os.stat(tmp_path / "x.aci").st_mode) == 0o666 & ~umask()
+    with pytest.raises(ArchiveError, match="socket"), socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tree / "s"))
+        build(str(tree), manifest, str(tmp_path / "y.aci"))
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def umask():
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
+def test_whoever_is_killed_leaves_nothing(tmp_path, tree, manifest):
+    """Where the file system knows files without a name, as all that Linux boots from do."""
+    try:
+        os.close(os.open(tmp_path, os.O_WRONLY | os.O_TMPFILE))
+    except OSError:
+        pytest.skip("missing ability: files without a name on the file system of the tests")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+
+        def told(_done, _total):
+            os.write(writer, b"x")
+            signal.pause()
+
+        try:
+            with open_source(str(tree)) as source:
+                build(source, manifest, str(tmp_path / "x.aci"), overwrite=True, progress=told)
+        finally:
+            os._exit(1)
+    assert os.read(reader, 1) == b"x"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reader)
+    os.close(writer)
+    assert os.listdir(tmp_path) == ["tree"]
 
 
 def test_output_in_the_tree(tree, manifest):

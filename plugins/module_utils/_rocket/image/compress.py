@@ -91,6 +91,8 @@ class Nowhere:
 class Output(Nowhere):
     """A file that appears under its name by publish() alone; leaving the ``with`` block without removes it.
 
+    Until then it has no name, where the file system can do that: whoever is killed leaves nothing.
+
     Args:
         path: where it will appear.
         compression: one of FORMATS.
@@ -104,21 +106,24 @@ class Output(Nowhere):
         self._path = path
         self._overwrite = overwrite
         self._compressor = _compressor(compression)
-        directory, name = os.path.split(os.path.abspath(path))
-        self._directory = directory
-        self._temporary = os.path.join(directory, f".{name[:200]}.{secrets.token_hex(8)}")
+        directory, self._name = os.path.split(os.path.abspath(path))
+        self._temporary = ""
+        self._directory = -1
         try:
-            self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._fd = self._create()
         except OSError as error:
+            self._close_directory()
             hint = "name a file in a directory that you may write to"
             raise UsageError(f"the output cannot be written ({error.strerror})", where=path, hint=hint) from error
         super().__init__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         super().__exit__(kind, error, trace)
-        if self._fd >= 0:
-            os.close(self._fd)
-            os.unlink(self._temporary)
+        os.close(self._fd)
+        if self._temporary:
+            os.unlink(self._temporary, dir_fd=self._directory)
+        self._close_directory()
 
     def publish(self) -> None:
         """Sync the file and put it under its name.
@@ -131,21 +136,39 @@ class Output(Nowhere):
         self._put(self._compressor.flush())
         os.fsync(self._fd)
         if self._overwrite:
-            os.rename(self._temporary, self._path)
+            if not self._temporary:
+                temporary = self._another_name()
+                self._link(temporary)
+                self._temporary = temporary
+            os.rename(self._temporary, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            self._temporary = ""
         else:
             try:
                 # Unlike rename(2), link(2) does not replace what appeared since the name was looked at.
-                os.link(self._temporary, self._path)
+                self._link(self._name)
             except FileExistsError as error:
                 raise UsageError("the output exists", where=self._path, hint="remove it or allow overwriting") from error
-            os.unlink(self._temporary)
-        os.close(self._fd)
-        self._fd = -1
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.fsync(self._directory)
+
+    def _create(self) -> int:
+        """Return a new file, without a name or, where the file system knows no such files, under `_temporary`."""
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666, dir_fd=self._directory)
+        except OSError:
+            temporary = self._another_name()
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=self._directory)
+            self._temporary = temporary
+            return fd
+
+    def _another_name(self) -> str:
+        return f".{self._name[:200]}.{secrets.token_hex(8)}"
+
+    def _link(self, name: str) -> None:
+        os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=self._directory, follow_symlinks=True)
+
+    def _close_directory(self) -> None:
+        if self._directory >= 0:
+            os.close(self._directory)
 
     def _take(self, data: bytes) -> None:
         self._put(self._compressor.compress(data))
