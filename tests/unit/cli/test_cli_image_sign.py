@@ -426,11 +426,17 @@ def test_gpg_gets_what_it_needs_of_the_environment_and_nothing_else(sign, keys, 
     monkeypatch.setenv("SECRET", "s3cret")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("LD_PRELOAD_NOT", "x")
+    inherited = os.open(__file__, os.O_RDONLY)
+    os.set_inheritable(inherited, True)
     false_gpg(f"/usr/bin/env >{tmp_path}/environment; ls -l /proc/$$/fd >{tmp_path}/descriptors")
     assert sign(keys, aci, f"--key={keys.key('ed25519')}")[0] == 0
+    os.close(inherited)
     found = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines())
     assert set(found) - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "LC_ALL", "HOME", "GNUPGHOME"}
     assert found["GNUPGHOME"] == keys.home and found["PATH"] == "/usr/sbin:/usr/bin:/sbin:/bin"
+    held = [line.split(" -> ")[1] for line in (tmp_path / "descriptors").read_text().splitlines() if " -> " in line]
+    assert held[0] == str(aci)
+    assert {name for name in held if not name.startswith("pipe:")} <= {str(aci), f"{tmp_path}/descriptors", f"{tmp_path}/false/gpg"}
 
 
 def at_a_terminal(words, answer=b""):
