@@ -259,6 +259,7 @@ def test_a_signature_from_before_is_named(rocket, tmp_path):
     (tmp_path / "x.aci.asc").write_text("of another file")
     status, _output, errors = rocket("build", "--output=x.aci", "--overwrite", *NAMED, "tree")
     assert status == 0 and "rocket image sign --overwrite x.aci" in errors
+    assert rocket("build", "--quiet", "--output=x.aci", "--overwrite", *NAMED, "tree")[2] == ""
 
 
 def test_progress_is_shown_on_a_terminal_and_gone_in_the_end(rocket, program, monkeypatch, tree):

@@ -25,8 +25,8 @@ COMMAND = options.Command(
     usage="--output=FILE.aci [--manifest=FILE] [options] DIRECTORY|TAR [-- ARGUMENT...]",
     summary=(
         "Make an image from a directory or a tar, its root file system, and show the image ID: the same input gives the same one. A tar "
-        "may be compressed; that of an image brings its manifest along. Options change what the manifest says: of lists, the item of "
-        "that name."
+        "may be compressed; that of an image brings its manifest along. Options change what the manifest says; in a list they replace the "
+        "item of that name, or add one."
     ),
     options=(
         options.Option("--output", "the image to write, *.aci", "FILE"),
@@ -79,11 +79,10 @@ def execute(context: Context, parsed: options.Parsed) -> int:
     finally:
         if meter is not None:
             progress.clear()
-    if not values.flag("--quiet"):
-        for text in said:
-            output.note(f"warning: {text}")
     if overwrite and os.path.lexists(f"{place}.asc"):
-        output.note(f"{place}.asc is from before; sign what is there now: rocket image sign --overwrite {place}")
+        said.append(f"{place}.asc is from before; sign what is there now: rocket image sign --overwrite {place}")
+    for text in () if values.flag("--quiet") else said:
+        output.note(f"warning: {text}")
     output.write(f"{image_id}\n")
     return 0
 
