@@ -153,7 +153,7 @@ def signed(tmp_path_factory):
         "--passphrase",
         "",
     ]
-    found = {}
+    found = {"home": str(home)}
     for user in ("release", "stranger"):
         subprocess.run([*gpg, "--quick-generate-key", user, "ed25519", "sign", "never"], check=True, capture_output=True)
         listing = subprocess.run([*gpg, "--with-colons", "--list-keys", f"={user}"], check=True, capture_output=True, text=True).stdout
@@ -291,22 +291,158 @@ def test_a_key_that_is_trusted_no_longer_stops_the_next_start(ready, signed):
     assert refused["failed"] and signed["release"].lower() in refused["msg"] and "rocket trust --prefix" in refused["msg"]
 
 
+@pytest.fixture
+def buildable(fleet):
+    """A root file system and a directory for images, on the host."""
+    top = fleet.host / "build"
+    shutil.rmtree(top, ignore_errors=True)
+    (top / "tree" / "bin").mkdir(parents=True)
+    (top / "images").mkdir()
+    shutil.copy2(STATIC, top / "tree" / "bin" / "busybox")
+    return top
+
+
+def test_the_life_of_an_image_file_is_as_check_mode_says(fleet, signed, buildable):
+    image = {
+        "src": str(buildable / "tree"),
+        "dest": str(buildable / "images" / "web.aci"),
+        "name": "example.com/shop/web",
+        "labels": {"version": 2, "os": "linux", "arch": "amd64"},
+        "exec": ["/bin/busybox", "sleep", 3600],
+        "user": 0,
+        "group": 0,
+        "supplementary_gids": [5],
+        "working_directory": "/bin",
+        "environment": {"TOKEN": "s3cret-1", "LEVEL": 1},
+        "mounts": [{"name": "data", "path": "/srv", "read_only": True}, {"name": "log", "path": "/log"}],
+        "ports": [{"name": "http", "protocol": "tcp", "port": 80, "count": 2, "socket_activated": True}],
+        "isolators": {"memory": "64Mi", "capabilities": ["CAP_NET_BIND_SERVICE"]},
+        "event_handlers": {"pre-start": ["/bin/busybox", "true"]},
+        "annotations": {"authors": "the shop"},
+        "dependencies": [f"example.com/base:1,os=linux@{signed['id_1']}"],
+        "path_whitelist": ["/bin/busybox"],
+        "owner": "0:0",
+        "mtime": 1000000000,
+    }
+    changed = {**image, "environment": {"TOKEN": "s3cret-2", "LEVEL": 1}, "labels": {**image["labels"], "version": "3"}}
+    key = {"key": signed["release"], "gpg_homedir": signed["home"]}
+    built, replaced, resigned, again, gone = fleet.truth(
+        [
+            ("appc.rocket.image_build", image),
+            ("appc.rocket.image_build", changed),
+            ("appc.rocket.image_build", {**changed, "sign": key}),
+            ("appc.rocket.image_build", {**changed, "sign": key, "compression": "xz"}),
+            ("appc.rocket.image_build", {"dest": image["dest"], "state": "absent"}),
+        ]
+    )
+    actions = [[step["action"] for step in results[1]["plan"]["steps"]] for results in (built, replaced, resigned, again, gone)]
+    assert actions == [["build"], ["build"], ["sign"], ["build", "sign"], ["remove", "remove"]]
+    for results in (built, replaced, resigned, again):
+        assert results[0]["image"] == results[1]["image"] == results[2]["image"]
+        assert "s3cret" not in json.dumps(results)
+    assert built[1]["image"]["labels"] == {"arch": "amd64", "os": "linux", "version": "2"}
+    assert replaced[1]["image"]["id"] == again[1]["image"]["id"] != built[1]["image"]["id"]
+    assert resigned[0]["signature"] == resigned[1]["signature"] and resigned[1]["signature"]["identity"] == "release"
+    assert "(hidden, another value than before)" in replaced[0]["diff"]["after"]
+    assert json.loads(built[1]["diff"]["after"])["manifest"]["app"] == {
+        "exec": ["/bin/busybox", "sleep", "3600"],
+        "user": "0",
+        "group": "0",
+        "supplementaryGIDs": [5],
+        "workingDirectory": "/bin",
+        "environment": [{"name": "LEVEL", "value": "(hidden)"}, {"name": "TOKEN", "value": "(hidden)"}],
+        "mountPoints": [{"name": "data", "path": "/srv", "readOnly": True}, {"name": "log", "path": "/log"}],
+        "ports": [{"name": "http", "protocol": "tcp", "port": 80, "count": 2, "socketActivated": True}],
+        "isolators": [
+            {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_NET_BIND_SERVICE"]}},
+            {"name": "resource/memory", "value": {"limit": "64Mi"}},
+        ],
+        "eventHandlers": [{"name": "pre-start", "exec": ["/bin/busybox", "true"]}],
+    }
+    assert os.listdir(buildable / "images") == []
+
+
+def test_an_image_is_the_same_from_a_tar_and_with_its_manifest_in_the_inventory(fleet, buildable):
+    archive, copy = buildable / "tree.tar.gz", buildable / "images" / "copy.aci"
+    subprocess.run(["tar", "-C", str(buildable / "tree"), "-czf", str(archive), "."], check=True)
+    options = {"name": "example.com/shop/web", "labels": {"version": "1"}, "exec": ["/bin/busybox"], "user": "0", "group": "0"}
+    whole = {
+        "name": "example.com/shop/web",
+        "labels": [{"name": "version", "value": "1"}],
+        "app": {"exec": ["/bin/busybox"], "user": "0", "group": "0"},
+    }
+    tasks = [
+        {"src": str(buildable / "tree"), "dest": str(buildable / "images" / "one.aci"), **options},
+        {"src": str(archive), "dest": str(buildable / "images" / "two.aci"), "manifest": whole},
+        {"src": str(buildable / "images" / "one.aci"), "dest": str(copy), "labels": {"version": "2"}},
+    ]
+    one, two, changed = fleet.truth([("appc.rocket.image_build", task) for task in tasks])
+    assert one[1]["image"]["id"] == two[1]["image"]["id"]
+    assert one[1].get("warnings", []) == two[1].get("warnings", []) == []
+    manifest = json.loads(changed[1]["diff"]["after"])["manifest"]
+    assert manifest == {**whole, "acKind": "ImageManifest", "acVersion": "0.8.11", "labels": [{"name": "version", "value": "2"}]}
+
+
+def test_what_an_image_cannot_be_says_what_to_do(fleet, signed, buildable):
+    image = {"src": str(buildable / "tree"), "dest": str(buildable / "images" / "web.aci"), "name": "example.com/shop/web"}
+    (buildable / "other").mkdir()
+    check = {"check_mode": True}
+    warned, built, strict, published, allowed, number, member, keys, nokey, relative, unsigned = fleet.play(
+        [
+            ("appc.rocket.image_build", {**image, "exec": ["/bin/wbe"], "user": "www", "group": "0"}, check),
+            ("appc.rocket.image_build", {**image, "labels": {"version": "1"}}, {}),
+            ("appc.rocket.image_build", {**image, "dest": f"{image['dest']}2.aci", "strict": True}, check),
+            ("appc.rocket.image_build", {**image, "src": str(buildable / "other"), "labels": {"version": "1"}}, check),
+            ("appc.rocket.image_build", {**image, "src": str(buildable / "other"), "labels": {"version": "1"}, "overwrite": True}, {}),
+            ("appc.rocket.image_build", {**image, "labels": {"version": 1.5}}, check),
+            ("appc.rocket.image_build", {**image, "ports": [{"name": "a", "prot": "tcp"}]}, check),
+            ("appc.rocket.image_build", {**image, "labels": {"version": "2"}, "sign": {"gpg_homedir": signed["home"]}}, check),
+            ("appc.rocket.image_build", {**image, "labels": {"version": "2"}, "sign": {"gpg_homedir": str(buildable)}}, check),
+            ("appc.rocket.image_build", {**image, "src": "tree", "labels": {"version": "2"}}, check),
+            ("appc.rocket.image_build", {"dest": image["dest"], "name": "x"}, check),
+        ]
+    )
+    assert warned["changed"] and len(warned["warnings"]) == 3 and not warned.get("failed")
+    assert built["changed"] and strict["failed"] and "T9a" in strict["msg"]
+    assert published["failed"] and built["image"]["id"] in published["msg"] and "T9a" in published["msg"]
+    assert allowed["changed"] and allowed["image"]["id"] != built["image"]["id"]
+    assert number["failed"] and "labels.version" in number["msg"] and "quotes" in number["msg"]
+    assert member["failed"] and "ports[0].prot" in member["msg"] and "did you mean port?" in member["msg"]
+    assert keys["failed"] and signed["release"].lower() in keys["msg"] and signed["stranger"].lower() in keys["msg"]
+    assert nokey["failed"] and "no secret key" in nokey["msg"]
+    assert relative["failed"] and "absolute" in relative["msg"]
+    assert unsigned["failed"] and "src" in unsigned["msg"]
+    assert sorted(os.listdir(buildable / "images")) == ["web.aci"]
+
+
 LOGGED = """
 import json, sys
 from ansible.module_utils import basic
 basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": json.loads(sys.argv[1])}).encode()
 basic._ANSIBLE_PROFILE = "legacy"
 basic.AnsibleModule.log = lambda self, message, log_args=None: sys.stderr.write(f"{message} {log_args}")
-from ansible_collections.appc.rocket.plugins.modules import pod
-pod.main()
+from ansible_collections.appc.rocket.plugins.modules import image_build, pod
+{"image_build": image_build, "pod": pod}[sys.argv[2]].main()
 """
 
 
-def test_the_environment_of_a_pod_is_in_no_log_of_the_host(collections, tmp_path):
-    apps = [{"name": "app", "image": "example.com/none", "environment": {"TOKEN": "s3cret"}}]
-    arguments = {"name": "shop", "apps": apps, "data_dir": str(tmp_path), "_ansible_check_mode": True, "_ansible_diff": True}
+@pytest.mark.parametrize("module", ["pod", "image_build"])
+def test_the_environment_of_an_app_is_in_no_log_of_the_host(collections, tmp_path, module):
+    environment = {"TOKEN": "s3cret"}
+    arguments = {
+        "pod": {"name": "shop", "apps": [{"name": "app", "image": "example.com/none", "environment": environment}]},
+        "image_build": {
+            "src": str(tmp_path),
+            "dest": f"{tmp_path.parent}/x.aci",
+            "name": "example.com/a",
+            "environment": environment,
+            "user": "0",
+            "group": "0",
+        },
+    }[module]
+    arguments.update({"data_dir": str(tmp_path), "_ansible_check_mode": True, "_ansible_diff": True})
     outcome = subprocess.run(
-        [sys.executable, "-c", LOGGED, json.dumps(arguments)],
+        [sys.executable, "-c", LOGGED, json.dumps(arguments), module],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": collections},

@@ -71,12 +71,7 @@ _ROWS = [
     ("T7", "MUST", "timestamps: RFC 3339 with upper-case `T` and `Z`, of a day that exists"),
     ("T8", "MUST", "pod UUID: canonical, lower case, version 4"),
     ("T9", "MUST", "label: a name, unique in its list and never `name`, and a value; `arch` without `os` is ignored with a warning"),
-    (
-        "T9a",
-        "SHOULD",
-        "a version is unique for each build of a name",
-        "`rocket image build` replaces no file unless told to; what a site has published is the site's to keep",
-    ),
+    ("T9a", "SHOULD", "a version is unique for each build of a name: another build of one replaces no file unless told to"),
     ("T10", "MUST", "os and arch: the list of the specification's library, and linux/riscv64"),
     ("T11", "MUST", "annotation: a name, unique in its list, and a value; values that the specification knows are checked"),
     ("T11a", "MAY", "annotations change what we do only where our documentation says so, those of an image never"),

@@ -95,3 +95,36 @@ def test_no_zombie_is_left():
     command.run(["true"])
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_input_and_environment_are_what_is_given(tmp_path):
+    (tmp_path / "input").write_text("given")
+    with open(tmp_path / "input", "rb") as stream:
+        outcome = command.run(
+            ["/bin/sh", "-c", "cat; env | sort"], stdin=stream.fileno(), environment={"PATH": "/usr/bin:/bin", "ONLY": "1"}
+        )
+    assert outcome.output.startswith("given") and "ONLY=1" in outcome.output and "LC_ALL" not in outcome.output
+    assert command.run(["cat"]).output == ""
+
+
+def test_a_program_leads_a_session_of_its_own_unless_it_may_use_the_terminal():
+    def session(**how):
+        return int(command.run(["/bin/sh", "-c", "cut -d' ' -f6 /proc/$$/stat"], **how).output)
+
+    assert session(terminal=True) == os.getsid(0)
+    assert session() != os.getsid(0)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_interrupt_leaves_no_program_behind(monkeypatch, terminal):
+    started = []
+
+    def interrupted(child, *_rest):
+        started.append(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_collect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command.run(["sleep", "600"], seconds=None, terminal=terminal)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)

@@ -34,11 +34,15 @@ def test_every_module_is_in_the_action_group():
     assert set(read("meta/runtime.yml")["action_groups"]["rocket"]) == modules
 
 
-def test_the_changelog_knows_the_version_and_every_module():
+def test_the_changelog_knows_the_version_and_every_released_module():
     releases = read("changelogs/changelog.yaml")["releases"]
     assert read("galaxy.yml")["version"] in releases
-    told = {module["name"] for release in releases.values() for module in release.get("modules", ())}
-    assert told == stems("plugins/modules/") - {"__init__"}
+    told = {version: {module["name"] for module in release.get("modules", ())} for version, release in releases.items()}
+    added: dict[str, set[str]] = {}
+    for name in stems("plugins/modules/") - {"__init__"}:
+        (version,) = re.findall(r"^version_added: (\S+)$", checkout.text_of(f"plugins/modules/{name}.py"), re.MULTILINE)
+        added.setdefault(version, set()).add(name)
+    assert {version: names for version, names in added.items() if version in releases} == told
 
 
 def test_every_role_has_what_galaxy_wants():

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -13,7 +15,7 @@ import pytest
 from image_archives import MANIFEST, ZEROS, facts
 
 from _rocket.errors import ArchiveError, SpecError, UsageError
-from _rocket.image.build import build
+from _rocket.image.build import build, open_source, work_out
 from _rocket.image.check import inspect
 from _rocket.image.extract import extract
 from _rocket.image.header import header
@@ -162,25 +164,118 @@ def test_name(tmp_path, tree, manifest, name):
         build(str(tree), manifest, str(tmp_path / name))
 
 
-def test_an_existing_file_stays(tmp_path, tree, manifest):
+@pytest.mark.spec("T9a")
+def test_a_published_version_stays_and_is_named(tmp_path, tree):
     target = tmp_path / "x.aci"
-    target.write_text("old")
-    with pytest.raises(UsageError):
+    released = parse_image_manifest(MANIFEST.replace(b'"os", "value": "linux"', b'"version", "value": "1.0"'))
+    first = build(str(tree), released, str(target))
+    before = target.read_bytes()
+    (tree / "more").write_text("another build of it")
+    with pytest.raises(UsageError) as caught:
+        build(str(tree), released, str(target))
+    assert f"example.com/app:1.0, {first}" in str(caught.value) and "x.aci" in str(caught.value)
+    assert target.read_bytes() == before
+    second = build(str(tree), released, str(target), overwrite=True)
+    assert inspect(str(target)).image_id == second != first
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text("old"), lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir()])
+def test_what_is_in_the_way_stays(tmp_path, tree, manifest, make):
+    target = tmp_path / "x.aci"
+    make(target)
+    before = os.lstat(target)
+    with pytest.raises(UsageError, match="holds no image"):
         build(str(tree), manifest, str(target))
-    assert target.read_text() == "old"
-    image_id = build(str(tree), manifest, str(target), overwrite=True)
-    assert inspect(str(target)).image_id == image_id
+    assert os.lstat(target) == before
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def test_another_image_than_expected_does_not_appear(tmp_path, tree, manifest):
+    wanted = build(str(tree), manifest, str(tmp_path / "x.aci"))
+    assert build(str(tree), manifest, str(tmp_path / "x.aci"), overwrite=True, expected_id=wanted) == wanted
+    (tree / "more").write_text("meanwhile")
+    before = (tmp_path / "x.aci").read_bytes()
+    with pytest.raises(ArchiveError, match="became sha512-"):
+        build(str(tree), manifest, str(tmp_path / "x.aci"), overwrite=True, expected_id=wanted)
+    assert (tmp_path / "x.aci").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def test_the_image_id_can_be_had_without_the_image(tmp_path, tree, manifest):
+    before = sorted(os.listdir(tmp_path))
+    with open_source(str(tree)) as source:
+        found = work_out(source, manifest)
+        assert work_out(source, manifest) == found
+    assert sorted(os.listdir(tmp_path)) == before
+    assert build(str(tree), manifest, str(tmp_path / "x.aci")) == found[0]
 
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path, tree, manifest, monkeypatch):
     from _rocket.image import build as module
 
-    monkeypatch.setattr(module, "_check_output", lambda *_arguments: None)
+    monkeypatch.setattr(module, "check_output", lambda *_arguments: None)
     (tmp_path / "x.aci").write_text("old")
     with pytest.raises(UsageError):
         build(str(tree), manifest, str(tmp_path / "x.aci"))
     assert (tmp_path / "x.aci").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("nameless", [True, False])
+def test_a_file_system_without_nameless_files_does_as_well(tmp_path, tree, manifest, monkeypatch, nameless, overwrite):
+    real = os.open
+
+    def without(path, flags, *more, **rest):
+        if flags & os.O_TMPFILE == os.O_TMPFILE and not nameless:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, *more, **rest)
+
+    monkeypatch.setattr(os, "open", without)
+    wanted = build(str(tree), manifest, str(tmp_path / "x.aci"))
+    if overwrite:
+        (tmp_path / "x.aci").write_text("old")
+        assert build(str(tree), manifest, str(tmp_path / "x.aci"), overwrite=True) == wanted
+    assert inspect(str(tmp_path / "x.aci")).image_id == wanted
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+    assert stat.S_IMODE(os.stat(tmp_path / "x.aci").st_mode) == 0o666 & ~umask()
+    with pytest.raises(ArchiveError, match="socket"), socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tree / "s"))
+        build(str(tree), manifest, str(tmp_path / "y.aci"))
+    assert sorted(os.listdir(tmp_path)) == ["tree", "x.aci"]
+
+
+def umask():
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
+def test_whoever_is_killed_leaves_nothing(tmp_path, tree, manifest):
+    """Where the file system knows files without a name, as all that Linux boots from do."""
+    try:
+        os.close(os.open(tmp_path, os.O_WRONLY | os.O_TMPFILE))
+    except OSError:
+        pytest.skip("missing ability: files without a name on the file system of the tests")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+
+        def told(_done, _total):
+            os.write(writer, b"x")
+            signal.pause()
+
+        try:
+            with open_source(str(tree)) as source:
+                build(source, manifest, str(tmp_path / "x.aci"), overwrite=True, progress=told)
+        finally:
+            os._exit(1)
+    assert os.read(reader, 1) == b"x"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reader)
+    os.close(writer)
+    assert os.listdir(tmp_path) == ["tree"]
 
 
 def test_output_in_the_tree(tree, manifest):
@@ -191,7 +286,7 @@ def test_output_in_the_tree(tree, manifest):
 
 @pytest.mark.parametrize("change", ["grow", "shrink"])
 def test_a_file_that_changes_is_noticed(tmp_path, tree, manifest, monkeypatch, change):
-    from _rocket.image import build as module
+    from _rocket.image import source_directory as module
 
     real = module._content
 

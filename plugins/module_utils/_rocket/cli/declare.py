@@ -8,7 +8,7 @@ Images are looked up in the store alone, and each one's verdict is checked again
 from __future__ import annotations
 
 from ..errors import Busy, NotFound, UsageError
-from . import output
+from . import output, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def generation(line: PodLine, store: Store, context: Context) -> Generation:
     manifest = made.manifest
     for index, text in groups.items():
         if text:
-            manifest["apps"][index]["app"]["supplementaryGIDs"] = _group_numbers(text)
+            manifest["apps"][index]["app"]["supplementaryGIDs"] = words.numbers(text, f"--supplementary-gids={text}")
     whole = {
         **_pod_name(line, context),
         "manifest": manifest,
@@ -212,9 +212,7 @@ def _app_name(name: str) -> str:
 def _environment(values: Values, option: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in values.every(option):
-        name, equals, content = text.partition("=")
-        if not equals:
-            raise UsageError(f"expects NAME=VALUE, not {text!r}", where=option)
+        name, content = words.assignment(text, option)
         found[name] = content
     return found
 
@@ -233,57 +231,27 @@ def _isolators(values: Values) -> list[dict[str, Any]]:
     return found
 
 
-def _pairs(text: str, option: str, names: tuple[str, ...]) -> dict[str, str]:
-    from . import options
-
-    found: dict[str, str] = {}
-    for part in text.split(","):
-        name, equals, content = part.partition("=")
-        if name not in names:
-            raise options.unknown(name, names, f"member of {option}", "rocket run")
-        if not equals or name in found:
-            raise UsageError(f"expects {name}=VALUE once", where=f"{option}={text}")
-        found[name] = content
-    return found
-
-
 def _mount(text: str) -> dict[str, Any]:
-    found = _pairs(text, "--mount", ("volume", "target", "readOnly"))
+    found = words.members(text, "--mount", ("volume", "target", "readOnly"), "rocket run")
     if "volume" not in found or "target" not in found:
         raise UsageError("expects volume=NAME,target=PATH", where=f"--mount={text}")
     mount: dict[str, Any] = {"volume": found["volume"], "path": found["target"]}
     if "readOnly" in found:
-        mount["read_only"] = _boolean(found["readOnly"], f"--mount={text}")
+        mount["read_only"] = words.boolean(found["readOnly"], f"--mount={text}")
     return mount
 
 
 def _volume(text: str) -> dict[str, Any]:
     name, _rest, rest = text.partition(",")
-    found = _pairs(rest, "--volume", ("kind", "source", "readOnly", "recursive", "mode", "uid", "gid"))
+    found = words.members(rest, "--volume", ("kind", "source", "readOnly", "recursive", "mode", "uid", "gid"), "rocket run")
     volume: dict[str, Any] = {"name": name, "kind": found.get("kind", "")}
     for member, field in (("source", "source"), ("mode", "mode")):
         if member in found:
             volume[field] = found[member]
     for member, field in (("readOnly", "read_only"), ("recursive", "recursive")):
         if member in found:
-            volume[field] = _boolean(found[member], f"--volume={text}")
+            volume[field] = words.boolean(found[member], f"--volume={text}")
     for member in ("uid", "gid"):
         if member in found:
-            volume[member] = _number(found[member], f"--volume={text}")
+            volume[member] = words.number(found[member], f"--volume={text}")
     return volume
-
-
-def _boolean(text: str, where: str) -> bool:
-    if text not in ("true", "false"):
-        raise UsageError(f"expects true or false, not {text!r}", where=where)
-    return text == "true"
-
-
-def _number(text: str, where: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 10:
-        raise UsageError(f"expects a whole number, not {text!r}", where=where)
-    return int(text)
-
-
-def _group_numbers(text: str) -> list[int]:
-    return [_number(part, f"--supplementary-gids={text}") for part in text.split(",")]

@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 from ..errors import UsageError
-from . import options, output, packages, several
+from . import options, output, packages, progress, several
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..fetch.options import FetchOptions
     from .context import Context
@@ -66,15 +63,15 @@ def execute(context: Context, words: Sequence[str]) -> int:
         if values.has(name) and len(parsed.arguments) > 1:
             raise UsageError("is about one image, and several are named", where=name, hint="fetch them one by one")
     store, verifier = Store(context.paths), Verifier(Keyring(context.paths), time.time)
-    progress = None if values.flag("--quiet") else meter()
-    fetcher = Fetcher(store, verifier, fetch_options(context, values), progress)
+    meter = None if values.flag("--quiet") else progress.meter()
+    fetcher = Fetcher(store, verifier, fetch_options(context, values), meter)
 
     def get(reference: str) -> None:
         try:
             record = fetcher.fetch(reference)
         finally:
-            if progress is not None:
-                clear_meter()
+            if meter is not None:
+                progress.clear()
         output.write(f"{record.id}\n")
 
     return several.each(parsed.arguments, get)
@@ -94,25 +91,3 @@ def fetch_options(context: Context, values: options.Values) -> FetchOptions:
         connect_to=tuple(map(parse_connection, values.every("--connect-to"))),
         allow_private=values.flag("--allow-private"),
     )
-
-
-def meter() -> Callable[[int, int], None] | None:
-    """Return what shows the progress on the terminal; None where standard error is none."""
-    if not os.isatty(2):
-        return None
-    shown = [""]
-
-    def show(done: int, total: int) -> None:
-        text = f"{output.size(done)} of {output.size(total)} ({100 * done // total} %)" if total else output.size(done)
-        if text != shown[0]:
-            shown[0] = text
-            sys.stderr.write(f"\r{text:<40}")
-            sys.stderr.flush()
-
-    return show
-
-
-def clear_meter() -> None:
-    """Give the line of the terminal back."""
-    sys.stderr.write("\r" + " " * 40 + "\r")
-    sys.stderr.flush()

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 COMMAND = options.Command(
     name="image",
-    usage="list | cat-manifest | extract | render | export | verify | build | rm ...",
-    summary="List, show, unpack, verify, build and remove images. Each has a --help of its own.",
+    usage="list | cat-manifest | extract | render | export | verify | build | sign | rm ...",
+    summary="List, show, unpack, verify, build, sign and remove images. Each has a --help of its own.",
     examples=(
         ("rocket image list", "what is in the store"),
-        ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory becomes an image"),
         ("rocket image verify --all", "is everything as it was fetched and rendered?"),
+        ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory or a tar becomes an image"),
+        ("rocket image sign web.aci", "its signature, by a key of GnuPG"),
         ("rocket image rm sha512-3f21", "free the space of one"),
     ),
 )
@@ -51,6 +52,12 @@ def _build() -> Subcommand:
     from .images import build
 
     return build
+
+
+def _sign() -> Subcommand:
+    from .images import sign
+
+    return sign
 
 
 def _rm() -> Subcommand:
@@ -91,6 +98,7 @@ LOADERS = {
     "export": _export,
     "verify": _verify,
     "build": _build,
+    "sign": _sign,
     "rm": _rm,
 }
 

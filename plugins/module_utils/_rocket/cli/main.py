@@ -48,7 +48,7 @@ COMMANDS = (
     ("gc", "remove old pods, and images that nothing needs"),
     ("cat-manifest", "show a pod's manifest"),
     ("export", "make an image of an app that ended"),
-    ("image", "list, show, unpack, verify, build and remove images"),
+    ("image", "list, show, unpack, verify, build, sign and remove images"),
     ("version", "show the versions of rocket and the specification"),
 )
 

@@ -51,6 +51,7 @@ class Command(Record):
         examples: pairs of a command line and what it does.
         app_options: options that follow an image, for ``run`` and ``prepare``.
         raw_from: after so many arguments the rest is taken as it stands, options of another program; 0 for never.
+        apart: whether what follows ``--`` is kept apart from the arguments, words of another program.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Command(Record):
     examples: tuple[tuple[str, str], ...] = ()
     app_options: tuple[Option, ...] = ()
     raw_from: int = 0
+    apart: bool = False
 
 
 class Values(Record):
@@ -132,11 +134,12 @@ class Values(Record):
 
 
 class Parsed(Record):
-    """A command line that was read: its options and its other words."""
+    """A command line that was read: its options, its other words and those that were kept apart."""
 
     values: Values
     arguments: tuple[str, ...]
     help: bool = False
+    rest: tuple[str, ...] = ()
 
 
 def _nearest(word: str, words: Sequence[str]) -> str:
@@ -201,6 +204,7 @@ def parse(command: Command, words: Sequence[str]) -> Parsed:
     usage = f"rocket {command.name}"
     given: list[tuple[str, str]] = []
     arguments: list[str] = []
+    rest: list[str] = []
     index = 0
     while index < len(words):
         word = words[index]
@@ -210,7 +214,7 @@ def parse(command: Command, words: Sequence[str]) -> Parsed:
         if word in ("-h", "--help"):
             return Parsed(values=Values(), arguments=(), help=True)
         if word == "--":
-            arguments += words[index + 1 :]
+            (rest if command.apart else arguments).extend(words[index + 1 :])
             break
         if is_option(word):
             name, value, index = take(command.options, words, index, usage)
@@ -223,7 +227,7 @@ def parse(command: Command, words: Sequence[str]) -> Parsed:
         raise UsageError("something is missing", where=usage, hint=f"usage: {usage} {command.usage}".rstrip())
     if most >= 0 and len(arguments) > most:
         raise UsageError(f"does not know what to do with {arguments[most]!r}", where=usage, hint=f"usage: {usage} {command.usage}".rstrip())
-    return Parsed(values=Values(tuple(given)), arguments=tuple(arguments))
+    return Parsed(values=Values(tuple(given)), arguments=tuple(arguments), rest=tuple(rest))
 
 
 def wrapped(text: str, indent: str, first: str | None = None) -> list[str]:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs of the host: started by fork and exec, without a shell, with a clean environment, a time limit and bounded output.
 
-Not handled here: terminals, standard input (it is /dev/null), programs that outlive the call.
+Not handled here: programs that outlive the call.
 """
 
 from __future__ import annotations
@@ -56,12 +56,22 @@ def find_program(name: str) -> str:
     raise HostError(f"the program {name} is not on this host", where=":".join(SEARCHED), hint=f"install {name}")
 
 
-def run(argv: Sequence[str], *, seconds: float = 60) -> Outcome:
+def run(
+    argv: Sequence[str],
+    *,
+    seconds: float | None = 60,
+    environment: dict[str, str] | None = None,
+    stdin: int | None = None,
+    terminal: bool = False,
+) -> Outcome:
     """Run a program of the host to its end and return how it ended; a status other than 0 is no error here.
 
     Args:
         argv: the program, by name or absolute path, and its arguments.
-        seconds: time limit; then it and all of its process group are killed.
+        seconds: time limit; then it and all of its process group are killed. None for a program that waits for a person.
+        environment: all of its environment; None for ENVIRONMENT.
+        stdin: descriptor of its standard input; None for /dev/null.
+        terminal: whether it keeps the caller's controlling terminal, to ask there; otherwise it leads a session of its own.
 
     Raises:
         HostError: not there, not executable, over the time limit, or more than 1 MiB of output.
@@ -72,11 +82,15 @@ def run(argv: Sequence[str], *, seconds: float = 60) -> Outcome:
     failure = os.pipe()
     child = os.fork()
     if child == 0:
-        _become(path, argv, output[1], errors[1], failure[1])
+        _become(path, argv, (stdin, output[1], errors[1], failure[1]), ENVIRONMENT if environment is None else environment, terminal)
     for end in (output[1], errors[1], failure[1]):
         os.close(end)
     try:
         texts = _collect(child, path, (output[0], errors[0], failure[0]), seconds)
+    except BaseException:
+        # Neither a limit that was reached nor an interrupt leaves a program behind.
+        _kill(child)
+        raise
     finally:
         for end in (output[0], errors[0], failure[0]):
             os.close(end)
@@ -86,20 +100,24 @@ def run(argv: Sequence[str], *, seconds: float = 60) -> Outcome:
     return Outcome(status=status, output=_text(texts[0]), errors=_text(texts[1]))
 
 
-def _become(path: str, argv: Sequence[str], output: int, errors: int, failure: int) -> NoReturn:
+def _become(
+    path: str, argv: Sequence[str], given: tuple[int | None, int, int, int], environment: dict[str, str], terminal: bool
+) -> NoReturn:
     code = 0
+    failure = given[3]
     try:
-        os.setsid()
+        if not terminal:
+            os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
         # Above the standard three first: a caller that closed one of them got a pipe with its number.
-        ends = [_above(end) for end in (null, output, errors, failure)]
+        ends = [_above(null if end is None else end) for end in given]
         for number in (0, 1, 2):
             os.dup2(ends[number], number)
         failure = ends[3]
         _close_all_but(failure)
         _default_signals()
         os.chdir("/")
-        os.execve(path, [path, *argv[1:]], ENVIRONMENT)
+        os.execve(path, [path, *argv[1:]], environment)
     except OSError as error:
         code = error.errno or 1
     finally:
@@ -129,29 +147,27 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _collect(child: int, path: str, ends: tuple[int, ...], seconds: float) -> list[bytes]:
+def _collect(child: int, path: str, ends: tuple[int, ...], seconds: float | None) -> list[bytes]:
     import select
     import time
 
-    deadline = time.monotonic() + seconds
+    deadline = None if seconds is None else time.monotonic() + seconds
     poll = select.poll()
     texts = dict.fromkeys(ends, b"")
     for end in ends:
         poll.register(end, select.POLLIN)
     waiting = set(ends)
     while waiting:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            _kill(child)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
             raise HostError(f"did not end within {seconds:g} s and was killed", where=path, hint="run it by hand to see what it waits for")
-        for end, _event in poll.poll(left * 1000):
+        for end, _event in poll.poll(None if left is None else left * 1000):
             data = os.read(end, 65536)
             texts[end] += data
             if not data:
                 poll.unregister(end)
                 waiting.remove(end)
             elif len(texts[end]) > OUTPUT_LIMIT:
-                _kill(child)
                 raise HostError("wrote more than 1 MiB and was killed", where=path)
     return [texts[end] for end in ends]
 

@@ -97,6 +97,7 @@ def _carry_cli() -> None:
         pod_line,
         pod_options,
         prepare,
+        progress,
         rm,
         run,
         run_prepared,
@@ -105,11 +106,12 @@ def _carry_cli() -> None:
         stop,
         trust,
         version,
+        words,
     )
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import build, cat_manifest, export, extract, list, render, rm, verify
+    from ..cli.images import build, cat_manifest, export, extract, list, manifest_options, render, rm, sign, verify
 
 
 def _carry_fetch() -> None:
@@ -121,7 +123,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, install, leftovers, systemd, zipapp
+    from . import collect, command, contents, entry, gnupg, image_file, install, leftovers, sign, systemd, zipapp
 
 
 def _carry_image() -> None:
@@ -134,6 +136,7 @@ def _carry_image() -> None:
         compression,
         extract,
         fields,
+        findings,
         header,
         layers,
         layout,
@@ -144,6 +147,8 @@ def _carry_image() -> None:
         remove,
         resolve,
         sandbox,
+        source_directory,
+        source_tar,
         stream,
         tar,
         unpack,
@@ -195,6 +200,7 @@ def _carry_spec() -> None:
         addresses,
         app,
         canonical,
+        changes,
         exposed_port,
         identifier,
         image_manifest,
@@ -230,7 +236,7 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, layout, standing, usability, verify
+    from ..trust import describe, key_file, keyring, layout, own_key, standing, usability, verify
 
 
 def _carry_trust_openpgp() -> None:

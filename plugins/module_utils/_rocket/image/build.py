@@ -1,60 +1,71 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Write an App Container Image from a directory: the same tree makes the same image ID, on every host.
+"""Write an App Container Image: the same tree makes the same image ID, on every host, as a directory and as a tar.
 
 The manifest comes first and in canonical form, names are sorted, owners are numbers, times are clamped, hard links stay
-links. Kept are the extended attributes that travel (xattrs.py); devices are written, sockets refuse the build.
+links, devices are written.
 
-Not handled here: signing, and what the manifest says.
+Not handled here: reading the tree (source_directory.py, source_tar.py), signing, and what the manifest says.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 
-from ..errors import ArchiveError, SpecError, UsageError, printable
+from ..errors import ArchiveError, RocketError, SpecError, UsageError, printable
 from ..record import replace
 from ..spec.canonical import dumps
-from .compress import FORMATS, Output
+from .check import inspect
+from .compress import FORMATS, Nowhere, Output
+from .fields import MAX_ID
+from .findings import Findings
 from .header import header, padding
 from .limits import DEFAULT
-from .stream import CHUNK
+from .source_directory import DirectorySource
+from .source_tar import TarSource
 from .tar import BLOCK, Entry, split_name
-from .xattrs import travels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from typing import Union
 
     from ..spec.image_manifest import ImageManifest
+    from .check import Inspection
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_KINDS = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-}
+    Source = Union[DirectorySource, TarSource]
+    Progress = Callable[[int, int], None]
+    Review = Callable[[tuple[str, ...]], None]
+
 _SECOND = 1_000_000_000
 
 
+def open_source(path: str, progress: Progress | None = None) -> Source:
+    """Return what an image is made from, a directory or a tar, for a ``with`` block; `progress` is told bytes done and of how many.
+
+    Raises:
+        ArchiveError: it cannot be read, or is neither.
+    """
+    return DirectorySource(path) if os.path.isdir(path) else TarSource(path, progress)
+
+
 def build(
-    tree: str,
+    source: Source | str,
     manifest: ImageManifest,
     output: str,
     compression: str = "gzip",
     overwrite: bool = False,
     mtime: int | None = None,
     owner: tuple[int, int] | None = None,
+    *,
+    expected_id: str = "",
+    review: Review | None = None,
+    progress: Progress | None = None,
 ) -> str:
-    """Write the image of `tree` to `output` and return its image ID.
+    """Write the image of `source` to `output` and return its image ID.
 
     Args:
-        tree: a directory; what is in it becomes the root file system.
+        source: what open_source() returned, or a path for it.
         manifest: the image manifest.
         output: path of the file, which ends in ``.aci`` (A1); appears complete or not at all.
         compression: one of FORMATS.
@@ -62,47 +73,144 @@ def build(
         mtime: seconds since the epoch; later times are set to it. None is ``SOURCE_DATE_EPOCH`` of the environment, or 0
             without one: a checkout from git has no times worth keeping. A time in the future keeps all (A4).
         owner: (uid, gid) of every entry; None keeps the numbers of the tree.
+        expected_id: the image ID that it has to be; empty for any.
+        review: is told what is probably not meant, before the file appears; raises to keep it from appearing.
+        progress: told bytes written, uncompressed, and 0.
 
     Raises:
         SpecError: the name of the output (A1), the manifest.
         UsageError: an unknown compression, an output that exists or lies in the tree, a SOURCE_DATE_EPOCH that is no number.
-        ArchiveError: the tree cannot be read, changes meanwhile, or holds what an image cannot.
+        ArchiveError: the tree cannot be read, changes meanwhile, holds what an image cannot, or becomes another image than expected.
     """
-    _check_output(tree, output, compression, overwrite)
-    clamp = _clamp(mtime)
-    content = dumps(manifest.to_json())
-    try:
-        top = os.open(tree, _DIRECTORY)
-    except OSError as error:
-        raise ArchiveError(f"the tree cannot be read ({error.strerror})", where=tree, hint="name a directory") from error
+    if isinstance(source, str):
+        with open_source(source, progress) as opened:
+            first = (opened, manifest, output, compression, overwrite, mtime, owner)
+            return build(*first, expected_id=expected_id, review=review, progress=progress)
+    check_output(output, compression, overwrite)
+    if source.contains(output):
+        raise UsageError("the output lies in the tree that goes into it", where=output, hint="write it elsewhere")
     try:
         with Output(output, compression, overwrite) as out:
-            out.write(header(Entry(name=b"manifest", kind="file", size=len(content))) + content + padding(len(content)))
-            _Walk(out, clamp, owner).directory(top, b"rootfs/")
-            out.write(bytes(2 * BLOCK))
-            return out.publish()
+            warnings = _write(source, manifest, out, _latest(mtime), owner, progress)
+            image_id = out.image_id()
+            if expected_id and image_id != expected_id:
+                hint = "build from a tree that nobody writes to"
+                raise ArchiveError(f"this became {image_id} and not {expected_id}", where=output, hint=hint)
+            if review is not None:
+                review((*warnings, *_replaced(output, manifest, image_id)))
+            out.publish()
+            return image_id
     except OSError as error:
-        where = printable(os.fsdecode(error.filename)) if error.filename is not None else output
-        raise ArchiveError(
-            f"the image cannot be written ({error.strerror})", where=where, hint="look at the tree and the output"
-        ) from error
-    finally:
-        os.close(top)
+        raise _unreadable(error, output) from error
 
 
-def _check_output(tree: str, output: str, compression: str, overwrite: bool) -> None:
-    if not output.endswith(".aci") or os.path.basename(output) == ".aci":
-        raise SpecError("the file name of an image ends in .aci", path="output", value=output, rule="A1", hint="whatever the compression")
+def work_out(
+    source: Source,
+    manifest: ImageManifest,
+    mtime: int | None = None,
+    owner: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, tuple[str, ...]]:
+    """Return the image ID that build() would make, and its warnings; nothing is written. Raises as build()."""
+    try:
+        with Nowhere() as out:
+            warnings = _write(source, manifest, out, _latest(mtime), owner, progress)
+            return out.image_id(), warnings
+    except OSError as error:
+        raise _unreadable(error, "the tree") from error
+
+
+def check_output(output: str, compression: str, overwrite: bool) -> None:
+    """Refuse an output before any work is done for it; raises SpecError or UsageError as build()."""
+    check_form(output, compression)
+    if not overwrite and os.path.lexists(output):
+        raise UsageError(
+            f"the output exists and holds {described(inspected(output))}",
+            where=output,
+            hint="a published version stays as it is (T9a): give the build another version and name, or allow overwriting",
+        )
+
+
+def check_file_name(path: str) -> None:
+    """Refuse a name that no image file has; raises SpecError (A1)."""
+    if not path.endswith(".aci") or os.path.basename(path) == ".aci":
+        raise SpecError("the file name of an image ends in .aci", path="file", value=path, rule="A1", hint="whatever the compression")
+
+
+def check_form(path: str, compression: str) -> None:
+    """Refuse a file name or compression that no image has; raises SpecError (A1), UsageError."""
+    check_file_name(path)
     if compression not in FORMATS:
         raise UsageError(f"{printable(compression)} is no compression of an image", hint=f"choose one of {', '.join(FORMATS)}")
-    if not overwrite and os.path.lexists(output):
-        raise UsageError("the output exists", where=output, hint="remove it or allow overwriting")
-    inner, outer = os.path.realpath(os.path.dirname(os.path.abspath(output))), os.path.realpath(tree)
-    if os.path.commonpath((inner, outer)) == outer:
-        raise UsageError("the output lies in the tree that goes into it", where=output, hint="write it elsewhere")
 
 
-def _clamp(mtime: int | None) -> int:
+def owner_of(text: str, where: str) -> tuple[int, int]:
+    """Return the numbers of ``UID:GID``; raises UsageError for anything else."""
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) <= 10 and int(part) <= MAX_ID for part in parts):
+        raise UsageError(f"expects UID:GID, two numbers up to {MAX_ID}, not {printable(text)}", where=where, hint="root is 0:0")
+    return int(parts[0]), int(parts[1])
+
+
+def described(found: Inspection | None) -> str:
+    """Return what a file is, for a message: an image's name, version and image ID, or that it is none."""
+    return "no image" if found is None else f"{shown(found.manifest)}, {found.image_id}"
+
+
+def inspected(path: str) -> Inspection | None:
+    """Return what the image at `path` is; None where there is no image."""
+    try:
+        return inspect(path)
+    except RocketError:
+        return None
+
+
+def shown(manifest: ImageManifest) -> str:
+    """Return name, version, os and arch of an image as one writes them to fetch it."""
+    version = manifest.label("version")
+    rest = [f",{name}={printable(manifest.label(name))}" for name in ("os", "arch") if manifest.label(name)]
+    return f"{manifest.name}{f':{printable(version)}' if version else ''}{''.join(rest)}"
+
+
+def same_version(one: ImageManifest, other: ImageManifest) -> bool:
+    """Return whether two images would be fetched by the same words: name, version, os and arch (T9a)."""
+    return one.name == other.name and all(one.label(label) == other.label(label) for label in ("version", "os", "arch"))
+
+
+def _replaced(output: str, manifest: ImageManifest, image_id: str) -> tuple[str, ...]:
+    """Return the warning that another build of the same version is there and will not be any more, or none."""
+    former = inspected(output)
+    if former is None or former.image_id == image_id or not same_version(former.manifest, manifest):
+        return ()
+    return (f"it takes the place of another build of {shown(manifest)}, {former.image_id} (T9a)",)
+
+
+def _write(
+    source: Source,
+    manifest: ImageManifest,
+    out: Nowhere,
+    latest: int,
+    owner: tuple[int, int] | None,
+    progress: Progress | None,
+) -> tuple[str, ...]:
+    """Write the archive and return the warnings; `latest` is in nanoseconds."""
+    content = dumps(manifest.to_json())
+    findings = Findings(manifest)
+    out.write(header(Entry(name=b"manifest", kind="file", size=len(content))) + content + padding(len(content)))
+    for entry, pieces in source.entries():
+        _check_name(entry.name)
+        uid, gid = owner or (entry.uid, entry.gid)
+        out.write(header(replace(entry, uid=uid, gid=gid, mtime_ns=min(entry.mtime_ns, latest))))
+        for piece in findings.watch(entry, pieces):
+            out.write(piece)
+        out.write(padding(entry.size))
+        if progress is not None:
+            progress(out.size, 0)
+    out.write(bytes(2 * BLOCK))
+    return findings.warnings()
+
+
+def _latest(mtime: int | None) -> int:
     """Return the latest time of an entry, in nanoseconds."""
     if mtime is None:
         text = os.environ.get("SOURCE_DATE_EPOCH", "0")
@@ -112,111 +220,15 @@ def _clamp(mtime: int | None) -> int:
     return mtime * _SECOND
 
 
-class _Walk:
-    """Writes directories, depth first; knows which inodes were written, to link to them."""
-
-    def __init__(self, out: Output, clamp: int, owner: tuple[int, int] | None) -> None:
-        self._out = out
-        self._clamp = clamp
-        self._owner = owner
-        self._links: dict[tuple[int, int], bytes] = {}
-
-    def directory(self, fd: int, name: bytes) -> None:
-        """Write the open directory `fd` as `name`, which ends in ``/``, and all below it."""
-        _check_name(name)
-        self._out.write(header(self._entry(name, os.fstat(fd), _xattrs(fd))))
-        for child in sorted(map(os.fsencode, os.listdir(fd))):
-            info = os.stat(child, dir_fd=fd, follow_symlinks=False)
-            if not stat.S_ISDIR(info.st_mode):
-                self._other(fd, child, name + child, info)
-                continue
-            below = os.open(child, _DIRECTORY, dir_fd=fd)
-            try:
-                self.directory(below, name + child + b"/")
-            finally:
-                os.close(below)
-
-    def _other(self, directory: int, child: bytes, name: bytes, info: os.stat_result) -> None:
-        _check_name(name)
-        if stat.S_ISREG(info.st_mode):
-            self._file(directory, child, name)
-            return
-        if stat.S_IFMT(info.st_mode) not in _KINDS:
-            raise ArchiveError("a socket cannot be part of an image", where=_path(name), hint="remove it")
-        entry = self._entry(name, info, ())
-        if entry.kind == "symlink":
-            entry = replace(entry, mode=0o777, link=os.readlink(child, dir_fd=directory))
-        elif entry.kind != "fifo":
-            entry = replace(entry, device=(os.major(info.st_rdev), os.minor(info.st_rdev)))
-        self._out.write(header(entry))
-
-    def _file(self, directory: int, child: bytes, name: bytes) -> None:
-        fd = os.open(child, _FILE, dir_fd=directory)
-        try:
-            info = os.fstat(fd)
-            if not stat.S_ISREG(info.st_mode):
-                raise _changed(name)
-            key = (info.st_dev, info.st_ino)
-            if key in self._links:
-                self._out.write(header(replace(self._entry(name, info, ()), kind="hardlink", link=self._links[key])))
-                return
-            if info.st_nlink > 1:
-                self._links[key] = name
-            self._out.write(header(replace(self._entry(name, info, _xattrs(fd)), size=info.st_size)))
-            for piece in _content(fd, info.st_size, name):
-                self._out.write(piece)
-            self._out.write(padding(info.st_size))
-        finally:
-            os.close(fd)
-
-    def _entry(self, name: bytes, info: os.stat_result, xattrs: tuple[tuple[bytes, bytes], ...]) -> Entry:
-        uid, gid = self._owner or (info.st_uid, info.st_gid)
-        return Entry(
-            name=name,
-            kind=_KINDS[stat.S_IFMT(info.st_mode)],
-            mode=stat.S_IMODE(info.st_mode),
-            uid=uid,
-            gid=gid,
-            mtime_ns=min(info.st_mtime_ns, self._clamp),
-            xattrs=xattrs,
-        )
-
-
 def _check_name(name: bytes) -> None:
     """Refuse what no reader would take."""
     try:
         split_name(name, DEFAULT)
     except ArchiveError as error:
-        error.where = _path(name[:400])
+        error.where = printable(name[:400].decode("utf-8", "backslashreplace"))
         raise
 
 
-def _content(fd: int, size: int, name: bytes) -> Iterator[bytes]:
-    left = size
-    while left:
-        piece = os.read(fd, min(left, CHUNK))
-        if not piece:
-            raise _changed(name)
-        left -= len(piece)
-        yield piece
-    if os.read(fd, 1):
-        raise _changed(name)
-
-
-def _changed(name: bytes) -> ArchiveError:
-    return ArchiveError("this changed while it was read", where=_path(name), hint="build from a tree that nobody writes to")
-
-
-def _xattrs(fd: int) -> tuple[tuple[bytes, bytes], ...]:
-    kept = []
-    for text in sorted(os.listxattr(fd)):
-        name = os.fsencode(text)
-        if travels(name, capabilities=True):
-            if b"=" in name:
-                raise ArchiveError(f"the extended attribute {printable(text)} has '=' in its name", hint="PAX cannot hold it: remove it")
-            kept.append((name, os.getxattr(fd, text)))
-    return tuple(kept)
-
-
-def _path(name: bytes) -> str:
-    return printable(name.decode("utf-8", "backslashreplace"))
+def _unreadable(error: OSError, place: str) -> ArchiveError:
+    where = printable(os.fsdecode(error.filename)) if error.filename is not None else place
+    return ArchiveError(f"the image cannot be written ({error.strerror})", where=where, hint="look at the tree and the output")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 
 from ..errors import ArchiveError
+from .limits import DEFAULT
 from .pax import refused
 from .stream import over_limit
 from .tar import shown, split_name
@@ -21,6 +22,23 @@ if TYPE_CHECKING:
 
 MANIFEST = (b"manifest",)
 ROOTFS = (b"rootfs",)
+
+
+def parts_of(name: bytes, directory: bool, limits: Limits = DEFAULT) -> tuple[bytes, ...]:
+    """Return the parts of a name: one ``./`` in front and, of a directory, one ``/`` behind are dropped.
+
+    Raises:
+        ArchiveError: absolute, or another empty, ``.`` or ``..`` part (A3); what split_name refuses.
+    """
+    parts = split_name(name, limits)
+    plain = name[2:] if name.startswith(b"./") else name
+    if directory and plain.endswith(b"/"):
+        plain = plain[:-1]
+    if plain != b"/".join(parts) and (parts or plain not in (b"", b".")):
+        raise refused("a name is absolute or has an empty or '.' part (A3)")
+    if name.startswith(b"/"):
+        raise refused("a name is absolute (A3)")
+    return parts
 
 
 class Layout:
@@ -59,7 +77,7 @@ class Layout:
                 raise refused(f"the archive has no {name.decode()} (A3)")
 
     def _checked(self, entry: Entry) -> tuple[bytes, ...]:
-        parts = self._parts(entry.name, entry.kind == "directory")
+        parts = parts_of(entry.name, entry.kind == "directory", self._limits)
         wanted = {(): "directory", MANIFEST: "file", ROOTFS: "directory"}.get(parts)
         if wanted and entry.kind != wanted:
             raise refused(f"this is a {entry.kind} and has to be a {wanted} (A3)")
@@ -71,18 +89,6 @@ class Layout:
             raise over_limit(f"the manifest is longer than {self._limits.metadata} bytes")
         return parts
 
-    def _parts(self, name: bytes, directory: bool) -> tuple[bytes, ...]:
-        """Return the parts of a name: one ``./`` in front and, of a directory, one ``/`` behind are dropped."""
-        parts = split_name(name, self._limits)
-        plain = name[2:] if name.startswith(b"./") else name
-        if directory and plain.endswith(b"/"):
-            plain = plain[:-1]
-        if plain != b"/".join(parts) and (parts or plain not in (b"", b".")):
-            raise refused("a name is absolute or has an empty or '.' part (A3)")
-        if name.startswith(b"/"):
-            raise refused("a name is absolute (A3)")
-        return parts
-
     def _once(self, parts: tuple[bytes, ...]) -> None:
         name = b"/".join(parts)
         # A set of a million hostile names has to fit into memory; a collision could only refuse the archive.
@@ -92,7 +98,7 @@ class Layout:
         self._seen.add(key)
 
     def _check_target(self, entry: Entry, parts: tuple[bytes, ...]) -> None:
-        target = self._parts(entry.link, False)
+        target = parts_of(entry.link, False, self._limits)
         if len(target) < 2 or target[0] != b"rootfs":
             raise refused("a hard link leads out of 'rootfs'")
         if target == parts:

@@ -25,11 +25,17 @@ from .usability import FUTURE, check_clock, date, key_problem, primary_problem, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Protocol
 
     from .key_file import TrustedKey
-    from .keyring import Keyring
     from .openpgp.certificate import Certificate
+
+    class Keys(Protocol):
+        """What a verifier asks of a keyring."""
+
+        def split(self, name: str) -> tuple[list[TrustedKey], list[TrustedKey]]:
+            """Return the keys that are trusted for `name`, and the damaged ones."""
+
 
 _CHUNK = 1 << 20
 _FATAL = ("signature-bad", "key-revoked", "signature-future", "key-malformed")
@@ -54,7 +60,7 @@ class Verifier:
         threshold: how many distinct trusted keys have to sign.
     """
 
-    def __init__(self, keyring: Keyring, clock: Callable[[], float], threshold: int = 1) -> None:
+    def __init__(self, keyring: Keys, clock: Callable[[], float], threshold: int = 1) -> None:
         if threshold < 1:
             raise ValueError("at least one signer is needed")
         self._keyring = keyring
