@@ -238,6 +238,26 @@ def test_a_pod_that_died_is_drift_not_a_change_of_the_declaration(ready):
     assert removed["changed"]
 
 
+def test_images_are_told_with_who_vouches_for_them_and_what_needs_them(ready, signed):
+    gone = {"name": "shop", "state": "absent", "libexec_dir": ready.places["libexec_dir"]}
+    idle, _started, used, by_id, nothing, _stopped = ready.play(
+        [
+            ("appc.rocket.image_info", {}, {}),
+            ("appc.rocket.pod", pod(ready), {}),
+            ("appc.rocket.image_info", {"name": f"{NAME}:1"}, {"check_mode": True}),
+            ("appc.rocket.image_info", {"name": signed["id_1"][:20]}, {}),
+            ("appc.rocket.image_info", {"name": f"{NAME}:9"}, {}),
+            ("appc.rocket.pod", gone, {}),
+        ]
+    )
+    (image,) = idle["images"]
+    assert (image["id"], image["name"], image["labels"]) == (signed["id_1"], NAME, {"version": "1"})
+    assert image["verdict"]["signers"][0]["fingerprint"] == signed["release"].lower() and image["source"].endswith("/1.aci")
+    assert image["size"] == os.path.getsize(signed["1"]) and image["dependencies"] == [] and not image["in_use"]
+    assert [each["in_use"] for each in used["images"]] == [True] and by_id["images"] == used["images"]
+    assert nothing["images"] == [] == nothing["damaged"] and not any(result["changed"] for result in (idle, used, by_id, nothing))
+
+
 def test_what_is_refused_says_what_to_do(ready, signed):
     unsigned, stranger, beyond, typo, member, unknown = ready.play(
         [

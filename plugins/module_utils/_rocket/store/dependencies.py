@@ -73,6 +73,11 @@ def _refused(what: str, chain: tuple[ImageRecord, ...]) -> StoreError:
     return StoreError(f"image {chain[0].name} {what}", hint="build it with fewer dependencies", code="dependencies", image_id=chain[0].id)
 
 
+def name_of(dependency: Dependency) -> ImageName:
+    """Return the name and labels that a dependency asks for."""
+    return ImageName(dependency.image_name, tuple(sorted((label.name, label.value) for label in dependency.labels)))
+
+
 def find(catalogue: Catalogue, dependency: Dependency, where: str) -> ImageRecord:
     """Return the image that a manifest depends on.
 
@@ -85,7 +90,7 @@ def find(catalogue: Catalogue, dependency: Dependency, where: str) -> ImageRecor
         NotFound: it is not in the store.
         StoreError: code ``dependencies``; the image is not what the manifest says about it (D1, M16), or is damaged.
     """
-    name = ImageName(dependency.image_name, tuple(sorted((label.name, label.value) for label in dependency.labels)))
+    name = name_of(dependency)
     try:
         image = catalogue.find_id(dependency.image_id) if dependency.image_id else catalogue.find(name)
     except NotFound as error:
