@@ -84,6 +84,26 @@ def test_a_dependency_that_nobody_vouches_for_does_not_run(rocket, fetch, tmp_pa
     assert "example.com/base" in told and "without a valid signature" in told
 
 
+def test_a_prepared_pod_does_not_start_when_what_it_stands_on_is_vouched_for_no_longer(rocket, fetch, tmp_path):
+    """Not what the image would depend on today: what is in the tree."""
+    base = fetch("base", busybox=True)
+    app = fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("true"))
+    strict = Rocket(tmp_path / "host", insecure=False)
+    for name, image in (("app", app), ("base", base)):
+        strict("fetch", f"--image-id={image}", str(tmp_path / f"{name}.aci"))
+    uuid = strict("prepare", "example.com/app").strip()
+    # A newer import of the dependency is pinned; the one in the tree comes in again, from somebody else.
+    record = tmp_path / "host" / "data" / "images" / base / "record.json"
+    newer = fetch("base", {"more": "x"}, version="2.0", busybox=True)
+    strict("fetch", f"--image-id={newer}", str(tmp_path / "base.aci"))
+    os.unlink(record)
+    (tmp_path / "old.aci").write_bytes((record.parent / "aci").read_bytes())
+    assert rocket("fetch", str(tmp_path / "old.aci")).strip() == base
+    told = strict("run-prepared", uuid, status=254)
+    assert "example.com/base" in told and "without a valid signature" in told
+    assert rocket("run-prepared", uuid) == ""
+
+
 def test_what_a_pod_stands_on_is_not_removed(rocket, fetch):
     base = fetch("base", busybox=True)
     fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("true"))

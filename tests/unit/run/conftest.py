@@ -49,6 +49,9 @@ class FakeStore:
     def made_of(self, image_id: str) -> tuple[ImageRecord, ...]:
         return (self.resolve(image_id),)
 
+    def stands_on(self, tree: str) -> tuple[ImageRecord, ...]:
+        return (self.resolve(tree),)
+
     def tree(self, image_id: str) -> str:
         self.resolve(image_id)
         path = f"{self.paths.trees}/{image_id}/rootfs"

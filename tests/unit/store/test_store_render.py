@@ -13,7 +13,7 @@ from store_archives import archive
 from _rocket.errors import Busy, NotFound, StoreError
 from _rocket.store import dependencies, publish
 from _rocket.store.collect import collect, plan_gc
-from _rocket.store.dependencies import tree_id, visits
+from _rocket.store.dependencies import tree_id, visits, with_dependencies
 from _rocket.store.render import repair
 from _rocket.store.trees import read_tree
 from _rocket.store.verify import tree_names, verify_tree
@@ -249,6 +249,21 @@ def test_all_images_of_an_image_are_told(store, image):
     b, c = image("b", "d"), image("c", "d")
     a = image("a", "b", "c")
     assert store.made_of(a.id) == (d, b, c, a) and store.made_of(d.id) == (d,)
+
+
+def test_the_images_of_a_tree_are_those_it_was_made_of(store, image, paths):
+    """A pod that was prepared has a tree of images that its image may not depend on any more."""
+    b = image("b", version="1.0")
+    a = image("a", "b")
+    tree = store.tree(a.id).split("/")[-2]
+    newer = image("b", version="2.0", files={"rootfs/new": b""})
+    assert store.made_of(a.id) == (newer, a) and store.stands_on(tree) == (b, a) and store.stands_on(b.id) == (b,)
+    assert with_dependencies(store, {tree}) == {tree, a.id, b.id, newer.id}
+    store.remove(b.id, {newer.id})
+    with pytest.raises(NotFound):
+        store.stands_on(tree)
+    with pytest.raises(NotFound, match="prepare the pod again"):
+        store.stands_on("sha512-" + "0" * 128)
 
 
 def test_the_name_of_a_tree_is_that_of_what_is_in_it(store, image):

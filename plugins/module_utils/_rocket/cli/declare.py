@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..run.pod_directory import PodDirectory
     from ..run.reify import Generation
     from ..store.record import ImageRecord
     from ..store.store import Store
@@ -80,22 +79,6 @@ def standing(context: Context) -> Callable[[Verdict, str], None]:
     from ..trust.standing import check_standing
 
     return lambda verdict, name: check_standing(verdict, name, context.paths, context.insecure)
-
-
-def check_prepared(pod: PodDirectory, store: Store, standing: Callable[[Verdict, str], None]) -> None:
-    """Check the verdicts of the images of a prepared pod as they stand today; by its launch record, which needs no parsing.
-
-    Raises:
-        TrustError, NotFound: from the check; an image is gone.
-        PodError: the record is damaged.
-    """
-    from ..run.launch_record import decode
-    from ..store.files import read_limited
-
-    path = f"{pod.location}/launch"
-    for app in decode(read_limited(path), path)["apps"]:
-        record = store.find_id(app["image_id"])
-        standing(record.verdict, record.name)
 
 
 def warn(made: Generation, line: PodLine) -> None:

@@ -92,7 +92,10 @@ def _pod(context: Context, wanted: str) -> PodDirectory:
         wanted = Pods(context.paths).find(wanted).uuid
     pod = PodDirectory(context.paths, wanted)
     if pod.directory() == "prepared":
-        declare.check_prepared(pod, store, standing)
+        from ..run.pods import read_launch
+        from ..run.prepare import check_pod
+
+        check_pod(store, read_launch(pod), standing)
     return pod
 
 

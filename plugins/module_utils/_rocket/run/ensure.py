@@ -16,8 +16,8 @@ from .collect import remove_pod
 from .names import RUNNING, STOPPED, Named, Names
 from .pod_directory import PodDirectory
 from .pod_plan import STATES, Observed, observe, plan_pod
-from .pods import Pods, PodStatus
-from .prepare import check_images, prepare
+from .pods import Pods, PodStatus, read_launch
+from .prepare import check_pod, prepare
 from .template import STOP_TIMEOUT
 
 TYPE_CHECKING = False
@@ -178,7 +178,7 @@ class _Application:
         if not named.pod or PodDirectory(self.names.paths, named.pod).directory(missing_ok=True) != "prepared":
             named = replace(named, pod=self._prepare(generation, named.current))
         else:
-            check_images(self.means.store, generation.manifest, self.means.standing)
+            check_pod(self.means.store, read_launch(PodDirectory(self.names.paths, named.pod)), self.means.standing)
         self.named = self.names.write(named)
         try:
             self.means.starter.start(self.name, named.pod)

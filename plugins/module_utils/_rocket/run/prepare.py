@@ -15,9 +15,10 @@ from ..errors import NotFound, PodError
 from ..record import replace
 from ..spec.canonical import dumps
 from ..store.files import fsync_directory, raise_disk_error, write_all
-from .launch_record import encode, launch_record, volume_directory
+from .launch_record import encode, launch_record, tree_name, volume_directory
 from .names import Names
 from .pod_directory import PodDirectory
+from .pods import read_launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def prepare_held(paths: Paths, store: Store, generation: Generation, *, standing
 
 
 def check_images(store: Store, manifest: dict[str, Any], standing: Standing) -> None:
-    """Have the verdict of every image of a reified manifest, and of what it depends on, checked again; before each start too.
+    """Have the verdict of every image of a reified manifest, and of what it depends on today, checked before a pod is made of them.
 
     Raises:
         TrustError: from `standing`.
@@ -82,6 +83,19 @@ def check_images(store: Store, manifest: dict[str, Any], standing: Standing) -> 
     """
     for app in manifest["apps"]:
         for record in store.made_of(app["image"]["id"]):
+            standing(record.verdict, record.name)
+
+
+def check_pod(store: Store, launch: dict[str, Any], standing: Standing) -> None:
+    """Have the verdict of every image that a prepared pod stands on checked again; by its launch record, which needs no parsing.
+
+    Raises:
+        TrustError: from `standing`.
+        NotFound: an image is not in the store any more.
+        StoreError: the record of its tree is damaged.
+    """
+    for app in launch["apps"]:
+        for record in store.stands_on(tree_name(app)):
             standing(record.verdict, record.name)
 
 
@@ -95,13 +109,14 @@ def ready_pod(paths: Paths, store: Store, name: str, *, standing: Standing) -> s
     """
     names = Names(paths)
     # Without the lock: whoever starts a pod that was just prepared holds it and waits for this one.
-    if _waits(paths, names.get(name)):
-        check_images(store, names.current(name).manifest, standing)
-        return names.get(name).pod
+    waiting = names.get(name)
+    if _waits(paths, waiting):
+        check_pod(store, read_launch(PodDirectory(paths, waiting.pod)), standing)
+        return waiting.pod
     with names.lock(name):
         named, generation = names.get(name), names.current(name)
         if _waits(paths, named):
-            check_images(store, generation.manifest, standing)
+            check_pod(store, read_launch(PodDirectory(paths, named.pod)), standing)
             return named.pod
         uuid = prepare(paths, store, generation, standing=standing, number=named.current)
         names.write(replace(named, pod=uuid))

@@ -14,6 +14,7 @@ from ..errors import NotFound, RocketError, StoreError
 from ..record import Record
 from ..spec.canonical import digest
 from ..spec.image_name import ImageName
+from .trees import read_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,16 +117,18 @@ def tree_id(made_of: tuple[Visit, ...]) -> str:
     return digest({"format": 1, "layers": [visit.image.id for visit in made_of]})
 
 
-def with_dependencies(catalogue: Catalogue, image_ids: Iterable[str]) -> frozenset[str]:
-    """Return image IDs and those of all images that they depend on; what is absent or damaged depends on nothing."""
+def with_dependencies(catalogue: Catalogue, ids: Iterable[str]) -> frozenset[str]:
+    """Return IDs of images and trees, and those of all images that these depend on or were made of; what is damaged needs nothing."""
     needed: set[str] = set()
-    todo = list(image_ids)
+    todo = list(ids)
     while todo:
         image_id = todo.pop()
         if image_id in needed:
             continue
         needed.add(image_id)
         try:
+            tree = read_tree(f"{catalogue.paths.trees}/{image_id}")
+            todo += tree.images if tree else ()
             dependencies = catalogue.find_id(image_id).manifest.dependencies
         except RocketError:
             continue  # Nobody can run it now; whoever asks for it learns why.

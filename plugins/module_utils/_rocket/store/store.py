@@ -17,7 +17,7 @@ from .catalogue import Catalogue, is_image_id
 from .files import fsync_directory, raise_disk_error, read_limited, unique_name, write_atomic
 from .locks import Lock, exclusive, shared
 from .record import ImageRecord, damaged, encode_record
-from .trees import complete
+from .trees import complete, read_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,6 +172,20 @@ class Store(Catalogue):
         from .dependencies import visits
 
         return tuple({visit.image.id: visit.image for visit in visits(self, record)}.values())
+
+    def stands_on(self, tree: str) -> tuple[ImageRecord, ...]:
+        """Return the images that a rendered tree was made of, by the name of the tree: for one archive that is its image ID.
+
+        Raises:
+            NotFound: one of them is not in the store any more.
+            StoreError: code ``damaged``.
+        """
+        if os.path.isdir(f"{self.paths.images}/{tree}"):
+            return (self.find_id(tree),)
+        record = read_tree(f"{self.paths.trees}/{tree}")
+        if record is None:
+            raise NotFound("the tree of the pod is not in the store", where=f"{self.paths.trees}/{tree}", hint="prepare the pod again")
+        return tuple(map(self.find_id, record.images))
 
     def tree(self, image_id: str) -> str:
         """Return the path of the rendered root file system of an image; rendered now where it is missing.

@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The lock file: which image each reference of a fleet's declarations means, by image ID, reviewed and kept in git.
+
+A host that is given a lock takes the image of each reference that the lock names, and no other one. A reference may mean
+another image on another platform; an entry without one is for all.
+
+Not handled here: making it (cli/lock.py), reading YAML (the caller brings a JSON value), keeping to it (fetch, run).
+"""
+
+from __future__ import annotations
+
+from ..errors import NotFound, SpecError
+from ..record import Record
+from .identifier import check_ac_identifier, check_image_id, nearest
+from .image_name import ImageName
+from .reading import MAX_INTEGER, Node, join
+from .values import ARCHITECTURES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+VERSION = 1
+HEAD = "# Written by `rocket lock`. Review it and commit it: hosts take the images that it names, and no others.\n"
+
+
+class Locked(Record):
+    """One reference and the image that it means.
+
+    Attributes:
+        reference: what declarations say: a name with labels in normal form, a path or a URL.
+        image_id: the image.
+        name: in its manifest.
+        labels: (name, value) pairs of its manifest, in its order.
+        platform: ``os/arch`` of the hosts that it is for; empty for all.
+        size: bytes of the file as distributed; 0 where not given.
+        signed_by: fingerprints of the keys that vouched for it when it was locked.
+        dependencies: references of this lock that it depends on, in the order of its manifest.
+    """
+
+    reference: str
+    image_id: str
+    name: str
+    labels: tuple[tuple[str, str], ...] = ()
+    platform: str = ""
+    size: int = 0
+    signed_by: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object; members that have their default are left out."""
+        value: dict[str, Any] = {"reference": self.reference, "id": self.image_id, "name": self.name}
+        rest = {
+            "labels": dict(self.labels),
+            "platform": self.platform,
+            "size": self.size,
+            "signed_by": list(self.signed_by),
+            "dependencies": list(self.dependencies),
+        }
+        value.update({name: item for name, item in rest.items() if item})
+        return value
+
+
+def normal_reference(text: str) -> str:
+    """Return a reference as a lock has it: of a name, the labels in one order; anything else as it is."""
+    if text.startswith(("/", "./", "../")) or "://" in text or text.partition(":")[0] in _SCHEMES:
+        return text
+    return str(ImageName.parse(text, "reference"))
+
+
+_SCHEMES = ("oci", "oci-archive", "docker-archive", "file")
+
+
+class Lock(Record):
+    """What a lock file says.
+
+    Attributes:
+        images: sorted by reference and platform; no reference stands there twice for one platform, or for one and for all.
+    """
+
+    images: tuple[Locked, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Any, path: str = "") -> Lock:
+        """Return the lock in the JSON object `value`, strictly: who misspells a member would lose what it says.
+
+        Raises:
+            SpecError: names the JSON path of what is wrong.
+        """
+        node = Node(value, path)
+        version = node.required("version")
+        if version.integer(0, MAX_INTEGER) != VERSION:
+            raise version.error(f"version {VERSION} of a lock file was expected", hint="write it again: rocket lock")
+        items = node.required("images").items()
+        images = tuple(_locked(item) for item in items)
+        node.refuse_unknown()
+        _check_unique(items, images)
+        known = {image.reference for image in images}
+        for item, image in zip(items, images):
+            for index, reference in enumerate(image.dependencies):
+                if reference not in known:
+                    where = f"{join(item.path, 'dependencies')}[{index}]"
+                    raise SpecError("is not in the lock", path=where, value=reference, hint="write it again: rocket lock")
+        return cls(tuple(sorted(images, key=lambda image: (image.reference, image.platform))))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"version": VERSION, "images": [image.to_json() for image in self.images]}
+
+    def to_yaml(self) -> str:
+        """Return the content of the file: YAML that changes by the line where an image changes."""
+        lines = [HEAD, f"version: {VERSION}\n", "images:" if self.images else "images: []"]
+        for image in self.images:
+            lead = "\n  - "
+            for name, item in image.to_json().items():
+                lines.append(f"{lead}{name}: {_yaml(item)}")
+                lead = "\n    "
+        return "".join(lines) + "\n"
+
+    def find(self, reference: str, platform: str) -> Locked:
+        """Return what a reference means on a host of `platform` (``os/arch``).
+
+        Raises:
+            NotFound: code ``not-locked``; the lock does not say.
+            SpecError: the reference cannot be understood.
+        """
+        wanted = normal_reference(reference)
+        found = [image for image in self.images if image.reference == wanted]
+        for image in found:
+            if image.platform in ("", platform):
+                return image
+        hint = "write the lock again: rocket lock"
+        if found:
+            others = ", ".join(image.platform for image in found)
+            raise NotFound(f"the lock has it for {others}, not for {platform}", where=wanted, hint=hint, code="not-locked")
+        near = nearest(wanted, [image.reference for image in self.images])
+        hint = f"did you mean {near}? {hint}" if near else hint
+        raise NotFound("is not in the lock, and nothing else is taken", where=wanted, hint=hint, code="not-locked")
+
+    def resolver(self, resolve: Callable[[str], T], platform: str) -> Callable[[str], T]:
+        """Return what `resolve` becomes under this lock: references mean what the lock says, image IDs themselves."""
+
+        def locked(text: str) -> T:
+            if text.startswith("sha512-"):
+                return resolve(text)
+            image = self.find(text, platform)
+            try:
+                return resolve(image.image_id)
+            except NotFound as error:
+                what = f"is locked to {image.image_id}, which is not in the store"
+                raise NotFound(what, where=image.reference, hint="fetch it first, with this lock", image_id=image.image_id) from error
+
+        return locked
+
+
+def _locked(node: Node) -> Locked:
+    reference, image_id, name = node.required("reference"), node.required("id"), node.required("name")
+    platform, size = node.optional("platform"), node.optional("size")
+    text = reference.text(empty=False)
+    if text.startswith("sha512-") or normal_reference(text) != text:
+        raise reference.error("a reference in normal form was expected", hint="write it again: rocket lock")
+    labels = node.optional("labels")
+    locked = Locked(
+        reference=text,
+        image_id=check_image_id(image_id.value, image_id.path),
+        name=check_ac_identifier(name.value, name.path),
+        labels=tuple((label, Node(value, join(labels.path, label)).text()) for label, value in labels.members().items()) if labels else (),
+        platform=_platform(platform) if platform else "",
+        size=size.integer(1, MAX_INTEGER) if size else 0,
+        signed_by=node.each("signed_by", lambda item: item.text(empty=False)),
+        dependencies=node.each("dependencies", lambda item: item.text(empty=False)),
+    )
+    node.refuse_unknown()
+    return locked
+
+
+def _platform(node: Node) -> str:
+    text = node.text(empty=False)
+    system, _slash, arch = text.partition("/")
+    if arch not in ARCHITECTURES.get(system, ()):
+        raise node.error("os/arch was expected, such as linux/amd64", "T10")
+    return text
+
+
+def _check_unique(items: list[Node], images: tuple[Locked, ...]) -> None:
+    seen: dict[str, list[str]] = {}
+    for item, image in zip(items, images):
+        others = seen.setdefault(image.reference, [])
+        if image.platform in others or (others and ("" in others or not image.platform)):
+            raise SpecError(
+                "stands there twice", path=join(item.path, "reference"), value=image.reference, hint="write it again: rocket lock"
+            )
+        others.append(image.platform)
+
+
+def _yaml(value: Any) -> str:
+    """Return a value of one line; texts that YAML could take for something else in double quotes, in ASCII."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_yaml(name)}: {_yaml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if isinstance(value, str) and not _is_plain(value):
+        return '"' + "".join(map(_character, value)) + '"'
+    return str(value)
+
+
+def _character(character: str) -> str:
+    if " " <= character <= "~":
+        return f"\\{character}" if character in '"\\' else character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/")
+_OTHER_MEANINGS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether every reader of YAML takes the text for itself: begins with a letter, is no word and no number of YAML."""
+    return text[:1].isalpha() and _WORD.issuperset(text) and text.lower() not in _OTHER_MEANINGS
