@@ -77,6 +77,13 @@ options:
     description:
       - The members O(apps) to O(manifest) as one dictionary, as it stands in an inventory.
     type: dict
+  lock:
+    description:
+      - The content of a lock file. Each image, and each image that it depends on, is then the one that the lock names. What the
+        lock does not name is refused.
+      - An image that is declared by its image ID is the one with this ID.
+    type: dict
+    version_added: 1.1.0
   libexec_dir:
     description:
       - Directory of the installed runtimes, see M(appc.rocket.runtime).
@@ -168,7 +175,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._ansible.host import host_options, insecure_options
 from ..module_utils._ansible.outcome import finish, guarded
-from ..module_utils._ansible.pods import means_for
+from ..module_utils._ansible.pods import images_for, means_for
 from ..module_utils._rocket.errors import UsageError
 from ..module_utils._rocket.record import replace
 from ..module_utils._rocket.run.declaration import Declaration
@@ -205,7 +212,7 @@ def work(module: AnsibleModule) -> t.NoReturn:
     parameters = module.params
     means = means_for(parameters)
     declaration = declared(parameters) if parameters["state"] != "absent" else None
-    observed = observe(means.store.paths, parameters["name"], declaration, means.store.resolve)
+    observed = observe(means.store.paths, parameters["name"], declaration, images_for(means.store, parameters["lock"]))
     if observed.named is not None:
         observed = replace(observed, kept=means.starter.drift(observed.name, parameters["state"] == "running"))
     plan = plan_pod(declaration, observed, parameters["state"])
@@ -226,6 +233,7 @@ def main() -> None:
         "isolators": {"type": "raw"},
         "manifest": {"type": "dict"},
         "declaration": {"type": "dict"},
+        "lock": {"type": "dict"},
         "libexec_dir": {"type": "path"},
         **host_options(),
         **insecure_options(),

@@ -65,13 +65,13 @@ def test_an_image_runs_on_top_of_what_it_depends_on(rocket, fetch):
         assert rocket("run", "example.com/app") == "baseappappnone\n", "the second run starts from a clean copy"
 
 
-def test_a_missing_dependency_is_told_before_anything_runs(rocket, fetch):
+def test_a_missing_dependency_is_told_before_anything_is_made(rocket, fetch):
     fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("true"))
     told = rocket("run", "example.com/app", status=254)
     assert told == "rocket: example.com/app: dependencies[0]: the dependency example.com/base is not in the store; " + (
         "fetch it first: rocket fetch example.com/base\n"
     )
-    assert [pod["state"] for pod in json.loads(rocket("list", "--format=json"))] == ["garbage"]
+    assert json.loads(rocket("list", "--format=json")) == []
 
 
 def test_a_dependency_that_nobody_vouches_for_does_not_run(rocket, fetch, tmp_path):
@@ -82,6 +82,24 @@ def test_a_dependency_that_nobody_vouches_for_does_not_run(rocket, fetch, tmp_pa
     assert strict("fetch", f"--image-id={app}", str(tmp_path / "app.aci")).strip() == app
     told = strict("run", "example.com/app", status=254)
     assert "example.com/base" in told and "without a valid signature" in told
+
+
+def test_under_a_lock_file_nothing_else_is_run(rocket, fetch, tmp_path):
+    base = fetch("base", {"who": "first"}, busybox=True)
+    app = fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("cat /who"))
+    fetch("base", {"who": "second"}, version="2.0", busybox=True)
+    lock = tmp_path / "rocket.lock.yml"
+    entries = [
+        {"reference": f"example.com/{name}", "id": made, "name": f"example.com/{name}"} for name, made in (("app", app), ("base", base))
+    ]
+    lock.write_text(json.dumps({"version": 1, "images": entries}))
+    assert rocket("run", "example.com/app") == "second"
+    assert rocket("run", f"--lock={lock}", "example.com/app") == "first"
+    assert "example.com/app:1.0: is not in the lock" in rocket("run", f"--lock={lock}", "example.com/app:1.0", status=254)
+    lock.write_text(json.dumps({"version": 1, "images": entries[:1]}))
+    assert "dependencies[0]: example.com/base: is not in the lock" in rocket("run", f"--lock={lock}", "example.com/app", status=254)
+    lock.write_text("version: 1\nimages: []\nversion: 1\n")
+    assert "given twice" in rocket("run", f"--lock={lock}", "example.com/app", status=254)
 
 
 def test_a_prepared_pod_does_not_start_when_what_it_stands_on_is_vouched_for_no_longer(rocket, fetch, tmp_path):

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import typing as t
 
+from .._rocket.fetch.stored import platform
 from .._rocket.host import entry, install, systemd
 from .._rocket.host.leftovers import cgroups
 from .._rocket.run.ensure import Means
 from .._rocket.run.starter import DetachedStarter, Starter
+from .._rocket.spec.lock import Lock
+from .._rocket.store.locked import LockedImages
 from .._rocket.store.store import Store
 from .._rocket.store.verdict import Verdict
 from .._rocket.trust.standing import check_standing
@@ -20,6 +23,7 @@ from .host import paths_of
 
 if t.TYPE_CHECKING:
     from .._rocket.paths import Paths
+    from .._rocket.run.reify import Images
 
 
 def starter_for(paths: Paths, libexec_dir: str | None, insecure: list[str]) -> Starter:
@@ -28,6 +32,13 @@ def starter_for(paths: Paths, libexec_dir: str | None, insecure: list[str]) -> S
     if systemd.is_running():
         return systemd.SystemdStarter(paths, root, insecure=insecure)
     return DetachedStarter(paths, entry.program(root, paths, insecure))
+
+
+def images_for(store: Store, lock: dict[str, t.Any] | None) -> Images:
+    """Return the images of the store, as a lock lets them be seen where there is one."""
+    if lock is None:
+        return store
+    return LockedImages(store, Lock.from_json(lock, "lock"), "/".join(dict(platform()).values()))
 
 
 def means_for(parameters: dict[str, t.Any]) -> Means:

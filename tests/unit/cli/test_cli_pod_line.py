@@ -45,13 +45,16 @@ class Shelf:
 
     find_id = resolve
 
+    def made_of(self, record):
+        return (record.id,)
+
 
 def line(*words):
     return pod_line.parse(run.COMMAND, words)
 
 
 def value(*words, found=None):
-    return declare.value(line(*words), lambda _text: found or record())
+    return declare.value(line(*words), Shelf(found or record()))
 
 
 def test_pod_options_image_app_options_arguments_and_a_second_image():
@@ -200,19 +203,19 @@ def test_what_breaks_a_rule_of_the_specification_is_refused_before_a_pod_exists(
 
 
 def test_an_image_that_is_not_stored_says_how_to_get_it():
-    find = declare.trusted(Shelf(), context.Context(Paths()))
+    images = declare.Trusted(Shelf(), context.Context(Paths()))
     with pytest.raises(NotFound, match=r"rocket fetch example\.com/x"):
-        find("example.com/x")
+        images.resolve("example.com/x")
 
 
 def test_an_image_let_in_by_an_option_does_not_run_without_it(paths):
     """rkt.md section 12: fetched once with --insecure-options=image, a later secure run must refuse."""
     shelf = Shelf(record("insecure"))
     with pytest.raises(TrustError, match="without a valid signature"):
-        declare.trusted(shelf, context.Context(paths))("example.com/shop/web")
-    assert declare.trusted(shelf, context.Context(paths, ("image",)))("example.com/shop/web").id == ID
+        declare.Trusted(shelf, context.Context(paths)).resolve("example.com/shop/web")
+    assert declare.Trusted(shelf, context.Context(paths, ("image",))).resolve("example.com/shop/web").id == ID
     with pytest.raises(TrustError):
-        declare.trusted(shelf, context.Context(paths, ("http", "pubkey")))("example.com/shop/web")
+        declare.Trusted(shelf, context.Context(paths, ("http", "pubkey"))).resolve("example.com/shop/web")
 
 
 def test_supplementary_groups_reach_the_manifest(paths):

@@ -46,13 +46,13 @@ class FakeStore:
 
     find_id = resolve
 
-    def made_of(self, image_id: str) -> tuple[ImageRecord, ...]:
-        return (self.resolve(image_id),)
+    def made_of(self, record: ImageRecord) -> tuple[str, ...]:
+        return (record.id,)
 
     def stands_on(self, tree: str) -> tuple[ImageRecord, ...]:
         return (self.resolve(tree),)
 
-    def tree(self, image_id: str) -> str:
+    def tree(self, image_id: str, made_of: tuple[str, ...] = ()) -> str:
         self.resolve(image_id)
         path = f"{self.paths.trees}/{image_id}/rootfs"
         os.makedirs(path, exist_ok=True)

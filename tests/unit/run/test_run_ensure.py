@@ -36,7 +36,7 @@ class Host:
     def plan(self, value="web", state="running"):
         value = WEB if value == "web" else value
         declaration = Declaration.from_json(value) if value else None
-        self.observed = observe(self.paths, "shop", declaration, self.store.resolve)
+        self.observed = observe(self.paths, "shop", declaration, self.store)
         return plan_pod(declaration, self.observed, state)
 
     def ensure(self, value="web", state="running"):
@@ -331,7 +331,7 @@ def test_images_in_use_are_those_of_kept_generations_and_of_pods(host, make_imag
 
 @pytest.mark.parametrize("phase", ["create", "fill", "prepared"])
 def test_a_crash_while_preparing_leaves_what_gc_understands(host, phase):
-    observed = observe(host.paths, "shop", Declaration.from_json(WEB), host.store.resolve)
+    observed = observe(host.paths, "shop", Declaration.from_json(WEB), host.store)
     pid = os.fork()
     if pid == 0:
         status = 1

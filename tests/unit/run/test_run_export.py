@@ -24,7 +24,7 @@ def ended(paths, make_store, make_image):
     store = make_store(make_image())
     name = make_image().name
     declaration = Declaration.from_json({"name": "shop", "apps": [{"name": app, "image": name} for app in ("one", "two")]})
-    pod = prepare_held(paths, store, reify(declaration, store.resolve), standing=lambda verdict, name: None)
+    pod = prepare_held(paths, store, reify(declaration, store), standing=lambda verdict, name: None)
     pod.move("run")
     pod.unlock()
     return store, pod

@@ -43,7 +43,7 @@ def test_from_an_archive_to_a_running_pod_and_a_second_run_that_changes_nothing(
     store = stored(paths, tmp_path)
     value = {"name": "shop", "apps": [{"name": "web", "image": "example.com/shop/web:1.0"}]}
     declaration = Declaration.from_json(value)
-    observed = observe(paths, "shop", declaration, store.resolve)
+    observed = observe(paths, "shop", declaration, store)
     status = apply(plan_pod(declaration, observed, "running"), observed, Means(store, starter, lambda verdict, name: None))
     assert status.running
     with open(f"{paths.pods('run')}/{status.uuid}/launch", "rb") as file:
@@ -51,4 +51,4 @@ def test_from_an_archive_to_a_running_pod_and_a_second_run_that_changes_nothing(
     (app,) = launch["apps"]
     assert os.path.isfile(f"{app['tree']}/bin/web") and app["mounts"][0]["source"].endswith(f"run/{status.uuid}/volumes/web-data")
     assert os.path.isdir(app["mounts"][0]["source"])
-    assert not plan_pod(declaration, observe(paths, "shop", declaration, store.resolve), "running").changed
+    assert not plan_pod(declaration, observe(paths, "shop", declaration, store), "running").changed

@@ -8,9 +8,12 @@ from _rocket.errors import IsolatorError, NotFound, PodError, SpecError
 from _rocket.run.declaration import Declaration
 from _rocket.run.isolation import as_found
 from _rocket.run.launch_record import decode, encode, launch_record
+from _rocket.run.names import image_ids
 from _rocket.run.reify import Generation, reify
+from _rocket.run.template import MADE_OF, made_of
 from _rocket.spec.canonical import digest
 from _rocket.spec.pod_manifest import PodManifest, check_reified
+from _rocket.store.dependencies import layered_tree_id
 
 FULL = {
     "exec": ["/bin/web", "--fast"],
@@ -30,7 +33,7 @@ FULL = {
 
 def generation(store, app=None, named="web", **members):
     value = {"name": "shop", "apps": [{"name": named, "image": "example.com/web", **(app or {})}], **members}
-    return reify(Declaration.from_json(value), store.resolve)
+    return reify(Declaration.from_json(value), store)
 
 
 def record(made, **options):
@@ -62,7 +65,7 @@ def test_a_mount_point_takes_the_volume_of_its_name_and_apps_share_nothing_by_ch
         "apps": [{"name": name, "image": "example.com/web"} for name in ("one", "two")],
         "volumes": [{"name": "data", "kind": "empty"}],
     }
-    made = reify(Declaration.from_json(value), store.resolve)
+    made = reify(Declaration.from_json(value), store)
     mounts = [{mount["path"]: mount["volume"] for mount in app["mounts"]} for app in made.manifest["apps"]]
     assert mounts == [{"/data": "data", "/cache": "one-cache"}, {"/data": "data", "/cache": "two-cache"}]
 
@@ -84,7 +87,7 @@ def test_the_app_of_a_pod_manifest_replaces_the_image_s_as_a_whole(full):
         "acVersion": "0.8.11",
         "apps": [{"name": "web", "image": {"name": "example.com/web"}, "app": app}],
     }
-    made = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), full.resolve)
+    made = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), full)
     assert made.manifest["apps"][0]["app"] == app
     assert "volumes" not in made.manifest
 
@@ -113,8 +116,8 @@ def test_a_pod_runs_the_same_whatever_the_user_annotations_say(make_store, make_
     words = {"userAnnotations": {"restart": "always", "user": "root"}, "userLabels": {"os": "plan9", "": "x"}}
     manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [{"name": "web", "image": {"name": "example.com/web"}}]}
     store, worded = make_store(make_image(app=FULL)), make_store(make_image(app={**FULL, **words}))
-    plain = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), store.resolve)
-    made = reify(Declaration.from_json({"name": "shop", "manifest": {**manifest, **words}}), worded.resolve)
+    plain = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), store)
+    made = reify(Declaration.from_json({"name": "shop", "manifest": {**manifest, **words}}), worded)
     assert made.manifest["userLabels"] == made.manifest["apps"][0]["app"]["userLabels"] == words["userLabels"]
     assert record(made) == record(plain)
 
@@ -151,7 +154,7 @@ def test_overrides_complete_the_image_s_app(full):
 def test_an_id_with_the_name_of_another_image_is_refused(full, image, path):
     manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": [{"name": "web", "image": image}]}
     with pytest.raises(SpecError) as caught:
-        reify(Declaration.from_json({"name": "shop", "manifest": manifest}), full.resolve)
+        reify(Declaration.from_json({"name": "shop", "manifest": manifest}), full)
     assert caught.value.where == path
 
 
@@ -265,7 +268,7 @@ def test_volumes_of_one_app_are_never_another_s(make_store):
         for name in ("one", "two")
     ]
     manifest = {"acKind": "PodManifest", "acVersion": "0.8.11", "apps": apps}
-    made = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), make_store().resolve)
+    made = reify(Declaration.from_json({"name": "shop", "manifest": manifest}), make_store())
     sources = [app["mounts"][0]["source"] for app in record(made)["apps"]]
     assert sources == ["/pod/volumes/one_data", "/pod/volumes/two_data"]
 
@@ -367,3 +370,16 @@ def test_a_damaged_launch_record_is_refused(data):
 def test_processes_are_bounded_unless_somebody_says_how(make_store):
     assert record(generation(make_store()))["apps"][0]["limits"]["pids"] == 2048
     assert record(generation(make_store(), {"isolators": {"pids": 5000}}))["apps"][0]["limits"]["pids"] == 5000
+
+
+def test_a_generation_fixes_what_its_images_depend_on(full):
+    """Another dependency is another generation; what the user writes under that name counts for nothing."""
+    ids = ("sha512-" + "d" * 128, "sha512-" + "a" * 128)
+    plain = generation(full, {"annotations": {MADE_OF: "mine", "example.com/kept": "x"}})
+    assert [item["name"] for item in plain.manifest["apps"][0]["annotations"]] == ["example.com/kept"]
+    full.made_of = lambda record: ids
+    made = generation(full, {"annotations": {MADE_OF: "mine", "example.com/kept": "x"}})
+    assert made_of(made.manifest["apps"][0]) == ids and made_of(plain.manifest["apps"][0]) == ids[1:]
+    assert made.digest != plain.digest
+    assert image_ids(plain.manifest) == ids[1:]
+    assert image_ids(made.manifest) == (*ids, layered_tree_id(ids)), "what is kept of it includes its tree"

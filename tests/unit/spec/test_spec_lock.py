@@ -95,22 +95,6 @@ def test_the_nearest_is_named():
         LOCK.find("example.com/shop/web:1.4.1", "linux/amd64")
 
 
-def test_under_a_lock_references_resolve_to_locked_images():
-    def resolve(text):
-        if text == WEB:
-            raise NotFound(f"no image {text}")
-        return f"image {text}"
-
-    find = LOCK.resolver(resolve, "linux/amd64")
-    assert find("example.com/base:2.0") == f"image {BASE}"
-    assert find(OTHER) == f"image {OTHER}", "an image ID is locked by itself"
-    with pytest.raises(NotFound, match=f"is locked to {WEB}, which is not in the store") as caught:
-        find("example.com/shop/web:1.4.0")
-    assert caught.value.where == "example.com/shop/web:1.4.0"
-    with pytest.raises(NotFound, match="not in the lock"):
-        find("example.com/other")
-
-
 @pytest.mark.parametrize(
     ("text", "normal"),
     [

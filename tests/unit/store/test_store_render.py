@@ -13,7 +13,7 @@ from store_archives import archive
 from _rocket.errors import Busy, NotFound, StoreError
 from _rocket.store import dependencies, publish
 from _rocket.store.collect import collect, plan_gc
-from _rocket.store.dependencies import tree_id, visits, with_dependencies
+from _rocket.store.dependencies import recorded, tree_id, visits, with_dependencies
 from _rocket.store.render import repair
 from _rocket.store.trees import read_tree
 from _rocket.store.verify import tree_names, verify_tree
@@ -248,7 +248,24 @@ def test_all_images_of_an_image_are_told(store, image):
     d = image("d")
     b, c = image("b", "d"), image("c", "d")
     a = image("a", "b", "c")
-    assert store.made_of(a.id) == (d, b, c, a) and store.made_of(d.id) == (d,)
+    assert store.made_of(a) == (d.id, b.id, d.id, c.id, a.id) and store.made_of(d) == (d.id,)
+
+
+def test_what_was_decided_is_rendered_whatever_is_newest_today(store, image):
+    image("d")
+    b = image("b", "d", version="1.0")
+    a = image("a", "b", {"imageName": "example.com/d"})
+    ids = store.made_of(a)
+    before = store.tree(a.id)
+    image("b", version="2.0", files={"rootfs/new": b""})
+    assert store.tree(a.id) != before and store.tree(a.id, ids) == before
+    visited = recorded(store, ids)
+    assert [visit.image.id for visit in visited] == list(ids)
+    assert [[record.name[-1] for record in visit.chain] for visit in visited] == [["a", "b", "d"], ["a", "b"], ["a", "d"], ["a"]]
+    for wrong in (ids[1:], (*ids, a.id), (b.id, *ids), (ids[0], ids[2], ids[1], ids[3]), (a.id,), ids[:-1]):
+        with pytest.raises(StoreError) as caught:
+            store.tree(a.id, wrong)
+        assert caught.value.code == "dependencies", wrong
 
 
 def test_the_images_of_a_tree_are_those_it_was_made_of(store, image, paths):
@@ -257,7 +274,7 @@ def test_the_images_of_a_tree_are_those_it_was_made_of(store, image, paths):
     a = image("a", "b")
     tree = store.tree(a.id).split("/")[-2]
     newer = image("b", version="2.0", files={"rootfs/new": b""})
-    assert store.made_of(a.id) == (newer, a) and store.stands_on(tree) == (b, a) and store.stands_on(b.id) == (b,)
+    assert store.made_of(a) == (newer.id, a.id) and store.stands_on(tree) == (b, a) and store.stands_on(b.id) == (b,)
     assert with_dependencies(store, {tree}) == {tree, a.id, b.id, newer.id}
     store.remove(b.id, {newer.id})
     with pytest.raises(NotFound):

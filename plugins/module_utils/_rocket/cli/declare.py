@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..run.reify import Generation
+    from ..run.reify import Generation, Images
     from ..store.record import ImageRecord
     from ..store.store import Store
     from ..store.verdict import Verdict
@@ -37,9 +37,9 @@ def generation(line: PodLine, store: Store, context: Context) -> Generation:
     from ..run.declaration import Declaration
     from ..run.reify import reify
 
-    find = trusted(store, context)
-    declaration = Declaration.from_json({**value(line, find), **_pod_name(line, context)}, named=False)
-    made = reify(declaration, find)
+    images = Trusted(store, context, line.values.text("--lock"))
+    declaration = Declaration.from_json({**value(line, images), **_pod_name(line, context)}, named=False)
+    made = reify(declaration, images)
     groups = {index: app.values.text("--supplementary-gids") for index, app in enumerate(line.apps)}
     if not any(groups.values()):
         return made
@@ -53,7 +53,7 @@ def generation(line: PodLine, store: Store, context: Context) -> Generation:
         "network": made.declaration["network"],
         "stop_timeout": made.declaration["stop_timeout"],
     }
-    return reify(Declaration.from_json(whole, named=False), find)
+    return reify(Declaration.from_json(whole, named=False), images)
 
 
 def _pod_name(line: PodLine, context: Context) -> dict[str, str]:
@@ -98,25 +98,38 @@ def save_uuid(line: PodLine, uuid: str) -> None:
         write_atomic(os.path.abspath(line.values.text("--uuid-file-save")), f"{uuid}\n".encode(), 0o644)
 
 
-def trusted(store: Store, context: Context) -> Callable[[str], ImageRecord]:
-    """Return what finds an image for a launch: in the store, its verdict checked against today's trust.
+class Trusted:
+    """The images of the store for a launch: their verdicts checked against today's trust, references as a lock file has them.
 
     A refusal costs nothing yet: no pod exists.
     """
-    check = standing(context)
 
-    def find(reference: str) -> ImageRecord:
+    def __init__(self, store: Store, context: Context, lock_file: str = "") -> None:
+        self._images: Images = store
+        self._check = standing(context)
+        if lock_file:
+            from ..store.locked import LockedImages
+            from .lock_file import host_platform, read_lock
+
+            self._images = LockedImages(store, read_lock(lock_file), host_platform())
+
+    def resolve(self, text: str) -> ImageRecord:
+        """Return the image that a reference means; raises NotFound, which says what gets it, and TrustError."""
         try:
-            record = store.resolve(reference)
+            record = self._images.resolve(text)
         except NotFound as error:
-            raise NotFound(error.what, where=error.where, hint=f"rocket fetch {reference}") from error
-        check(record.verdict, record.name)
+            if error.code == "not-found":
+                error.hint = f"rocket fetch {text}"
+            raise
+        self._check(record.verdict, record.name)
         return record
 
-    return find
+    def made_of(self, record: ImageRecord) -> tuple[str, ...]:
+        """Return the IDs of the image and of what it depends on; raises NotFound."""
+        return self._images.made_of(record)
 
 
-def value(line: PodLine, find: Callable[[str], ImageRecord]) -> dict[str, Any]:
+def value(line: PodLine, images: Images) -> dict[str, Any]:
     """Return the declaration of a command line as a JSON value, the images by their IDs.
 
     Raises:
@@ -131,7 +144,7 @@ def value(line: PodLine, find: Callable[[str], ImageRecord]) -> dict[str, Any]:
         return {**pod, "manifest": _manifest(line)}
     if not line.apps:
         raise UsageError("an image is missing", hint="name an image, or give --pod-manifest=FILE")
-    pod["apps"] = [_app(app, line.values, find) for app in line.apps]
+    pod["apps"] = [_app(app, line.values, images) for app in line.apps]
     pod["volumes"] = [_volume(text) for text in line.values.every("--volume")]
     names = [app["name"] for app in pod["apps"]]
     for name in names:
@@ -153,10 +166,10 @@ def _manifest(line: PodLine) -> Any:
     return load(read_limited(path, MANIFEST_LIMIT), path)
 
 
-def _app(line: AppLine, pod: Values, find: Callable[[str], ImageRecord]) -> dict[str, Any]:
+def _app(line: AppLine, pod: Values, images: Images) -> dict[str, Any]:
     if line.image.startswith(("./", "../", "/", "file:", "http:", "https:", "docker:")):
         raise UsageError("run takes an image of the store, by name or image ID", where=line.image, hint=f"first: rocket fetch {line.image}")
-    record = find(line.image)
+    record = images.resolve(line.image)
     values = line.values
     app: dict[str, Any] = {"name": values.text("--name") or _app_name(record.name), "image": record.id}
     if values.has("--exec"):

@@ -10,6 +10,7 @@ MOUNT = Option("--mount", "mount a volume at a path of the app; before the first
 
 POD = (
     Option("--pod-manifest", "run this pod manifest instead of images named here", "FILE"),
+    Option("--lock", "take images as this lock file names them, and no others", "FILE"),
     Option("--pod-name", "a name for the pod and its host name; not one that is declared", "NAME"),
     Option("--net", "none (default): only a loopback; host: the host's network", "none|host"),
     Option("--volume", "a volume: kind=host,source=PATH or kind=empty, readOnly=true, mode=, uid=, gid=", "NAME,kind=KIND,...", True),

@@ -248,8 +248,18 @@ def _used_by(location: str) -> set[str]:
 
 
 def image_ids(manifest: dict[str, Any]) -> tuple[str, ...]:
-    """Return the image IDs of a reified pod manifest."""
-    return tuple(app["image"]["id"] for app in manifest.get("apps", ()))
+    """Return the IDs of the images of a reified pod manifest, of what they depend on, and of the trees that are made of them."""
+    from .template import made_of
+
+    found: list[str] = []
+    for app in manifest.get("apps", ()):
+        ids = made_of(app)
+        found += ids
+        if len(ids) > 1:
+            from ..store.dependencies import layered_tree_id
+
+            found.append(layered_tree_id(ids))
+    return tuple(found)
 
 
 def pod_uuids(paths: Paths, state: str) -> tuple[str, ...]:

@@ -28,12 +28,11 @@ from .template import image_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from ..paths import Paths
-    from ..store.record import ImageRecord
     from .declaration import Declaration
+    from .reify import Images
 
 STATES = ("running", "prepared", "stopped", "absent")
 
@@ -84,7 +83,7 @@ def observe(
     paths: Paths,
     name: str,
     declaration: Declaration | None = None,
-    find: Callable[[str], ImageRecord] | None = None,
+    images: Images | None = None,
     strict: bool = False,
     allow_ignored: tuple[str, ...] = (),
 ) -> Observed:
@@ -94,7 +93,7 @@ def observe(
         paths: where pods are.
         name: the pod's name.
         declaration: what is declared of it, None where only its life cycle matters.
-        find: as for `reify`; needed with a declaration.
+        images: as for `reify`; needed with a declaration.
         strict: as for `reify`.
         allow_ignored: as for `reify`.
 
@@ -115,10 +114,10 @@ def observe(
         )
     if declaration is None:
         return replace(observed, pods=tuple(pod.uuid for pod in pods.of_name(name)))
-    if declaration.name != name or find is None:
+    if declaration.name != name or images is None:
         raise UsageError(f"the declaration is that of the pod {declaration.name or '(without a name)'}", where=name, hint="give its own")
-    missing = _missing(declaration, find)
-    generation = None if missing else reify(declaration, find, strict, allow_ignored)
+    missing = _missing(declaration, images)
+    generation = None if missing else reify(declaration, images, strict, allow_ignored)
     return replace(observed, generation=generation, missing=missing)
 
 
@@ -129,12 +128,12 @@ def _status(pods: Pods, uuid: str) -> PodStatus | None:
         return None
 
 
-def _missing(declaration: Declaration, find: Callable[[str], ImageRecord]) -> tuple[str, ...]:
+def _missing(declaration: Declaration, images: Images) -> tuple[str, ...]:
     missing = []
     for app in declaration.template()["apps"]:
         reference = image_reference(app["image"])
         try:
-            find(reference)
+            images.made_of(images.resolve(reference))
         except NotFound:
             missing.append(reference)
     return tuple(dict.fromkeys(missing))

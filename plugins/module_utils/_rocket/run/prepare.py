@@ -19,6 +19,7 @@ from .launch_record import encode, launch_record, tree_name, volume_directory
 from .names import Names
 from .pod_directory import PodDirectory
 from .pods import read_launch
+from .template import made_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ def prepare_held(paths: Paths, store: Store, generation: Generation, *, standing
 
 
 def check_images(store: Store, manifest: dict[str, Any], standing: Standing) -> None:
-    """Have the verdict of every image of a reified manifest, and of what it depends on today, checked before a pod is made of them.
+    """Have the verdict of every image of a reified manifest, and of what it depends on, checked before a pod is made of them.
 
     Raises:
         TrustError: from `standing`.
         NotFound: an image or a dependency is not in the store any more.
-        StoreError: a dependency is not what the manifest says.
     """
     for app in manifest["apps"]:
-        for record in store.made_of(app["image"]["id"]):
+        for image_id in made_of(app):
+            record = store.find_id(image_id)
             standing(record.verdict, record.name)
 
 
@@ -135,7 +136,7 @@ def _fill(pod: PodDirectory, store: Store, generation: Generation, standing: Sta
     for _name, volume in _volumes(manifest):
         if volume["kind"] == "host":
             check_source(volume["source"], volume["name"])
-    trees = {app["image"]["id"]: store.tree(app["image"]["id"]) for app in manifest["apps"]}
+    trees = {app["image"]["id"]: store.tree(app["image"]["id"], made_of(app)) for app in manifest["apps"]}
     record = launch_record(
         manifest,
         trees,

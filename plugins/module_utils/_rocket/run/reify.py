@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a declaration to a generation: the reified pod manifest (P3), its options, and the digest that is its identity.
 
-Reifying fixes every image by its ID, gives each app the whole ``app`` that it will run with, and satisfies every mount
-point. It reads images through `find` and touches nothing.
+Reifying fixes every image, and every image that it depends on, by its ID, gives each app the whole ``app`` that it will
+run with, and satisfies every mount point. It reads images through `images` and touches nothing.
 
 The effective app is the pod's, else the image's (P6), never a mixture of the two in a pod manifest, and never that of
 an image it depends on (D2). In the short form of a declaration `exec`, `user`, `group` and `working_directory`
@@ -24,15 +24,23 @@ from ..spec.isolators import DEFAULT_CAPABILITIES
 from ..spec.pod_manifest import PodManifest, RuntimeApp, RuntimeImage, check_image, check_reified
 from ..spec.values import NamedValue
 from .declared_isolators import REMOVE, RETAIN, family
-from .template import STRICT, copy, image_reference
+from .template import MADE_OF, STRICT, copy, image_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from ..store.record import ImageRecord
     from .declaration import Declaration
+
+    class Images(Protocol):
+        """What there is of images: the store, or the store as a lock file or today's trust lets it be seen."""
+
+        def resolve(self, text: str) -> ImageRecord:
+            """Return the stored image for an image ID or a name with labels; raise NotFound."""
+
+        def made_of(self, record: ImageRecord) -> tuple[str, ...]:
+            """Return the IDs of the image and of all that it depends on, in the order of writing; raise NotFound."""
 
 
 class Generation(Record):
@@ -75,20 +83,23 @@ class Generation(Record):
 
 
 def reify(
-    declaration: Declaration, find: Callable[[str], ImageRecord], strict: bool = False, allow_ignored: tuple[str, ...] = ()
+    declaration: Declaration,
+    images: Images,
+    strict: bool = False,
+    allow_ignored: tuple[str, ...] = (),
 ) -> Generation:
-    """Return the generation that `declaration` stands for with the images that `find` knows now.
+    """Return the generation that `declaration` stands for with the images that there are now.
 
     Args:
         declaration: what the user wrote.
-        find: returns the stored image for an image ID or a name with labels; raises NotFound.
+        images: where the images and what they depend on are looked up.
         strict: refuse to run unless every isolator is in place (I2).
         allow_ignored: isolators that may be ignored although they are refused otherwise.
 
     Raises:
         IsolatorError: the image asks for capabilities that the declaration does not give.
         SpecError: P5, P6, P8, P13, P16, or an image without an app that nobody completes.
-        NotFound: an image is not in the store; from `find`.
+        NotFound: an image, or what it depends on, is not in the store; from `images`.
     """
     manifest = declaration.template()
     declared = declaration.value.get("apps")
@@ -96,8 +107,9 @@ def reify(
     warnings: list[str] = []
     for index, app in enumerate(manifest["apps"]):
         path = f"apps[{index}]" if declared is not None else f"manifest.apps[{index}]"
-        record = find(image_reference(app["image"]))
+        record = images.resolve(image_reference(app["image"]))
         _fix_image(app, record, path)
+        _fix_dependencies(app, images.made_of(record))
         warnings += [f"{app['name']}: {text}" for text in record.manifest.warnings()]
         if app.get("app") is None:
             image_app = record.manifest.app
@@ -131,6 +143,15 @@ def _fix_image(app: dict[str, Any], record: ImageRecord, path: str) -> None:
     app["image"] = {"id": record.id, "name": record.name}
     if record.labels:
         app["image"]["labels"] = [{"name": name, "value": value} for name, value in record.labels]
+
+
+def _fix_dependencies(app: dict[str, Any], ids: tuple[str, ...]) -> None:
+    """Write down what the image depends on today: a generation means the same files for as long as it is kept."""
+    kept = [item for item in app.get("annotations") or [] if item["name"] != MADE_OF]
+    if len(ids) > 1:
+        kept.append({"name": MADE_OF, "value": " ".join(ids)})
+    if kept or "annotations" in app:
+        app["annotations"] = kept
 
 
 def _effective(declared: dict[str, Any], image: dict[str, Any], path: str) -> dict[str, Any]:

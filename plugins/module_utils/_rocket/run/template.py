@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NETWORK, STOP_TIMEOUT, STRICT = "appc.rocket/network", "appc.rocket/stop-timeout", "appc.rocket/strict-isolators"
 SETTINGS = (NETWORK, STOP_TIMEOUT)
+# On an app: the IDs of the images that its root file system is made of, where it depends on others; written by reify alone.
+MADE_OF = "appc.rocket/made-of"
 
 
 def copy(value: Any) -> Any:
@@ -59,6 +61,14 @@ def image_reference(image: dict[str, Any]) -> str:
         return str(image["id"])
     labels = sorted((label["name"], label["value"]) for label in image.get("labels") or [])
     return str(ImageName(image["name"], tuple(labels)))
+
+
+def made_of(app: dict[str, Any]) -> tuple[str, ...]:
+    """Return the IDs of the images that the app of a reified manifest stands on, its own last."""
+    for item in app.get("annotations") or ():
+        if item["name"] == MADE_OF:
+            return tuple(item["value"].split())
+    return (app["image"]["id"],)
 
 
 def template_app(app: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 A host that is given a lock takes the image of each reference that the lock names, and no other one. A reference may mean
 another image on another platform; an entry without one is for all.
 
-Not handled here: making it (cli/lock.py), reading YAML (the caller brings a JSON value), keeping to it (fetch, run).
+Not handled here: making it (cli/lock.py), reading YAML (the caller brings a JSON value), keeping to it (store/locked.py, fetch).
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from .values import ARCHITECTURES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeVar
-
-    T = TypeVar("T")
+    from typing import Any
 
 VERSION = 1
 HEAD = "# Written by `rocket lock`. Review it and commit it: hosts take the images that it names, and no others.\n"
@@ -140,21 +137,6 @@ class Lock(Record):
         near = nearest(wanted, [image.reference for image in self.images])
         hint = f"did you mean {near}? {hint}" if near else hint
         raise NotFound("is not in the lock, and nothing else is taken", where=wanted, hint=hint, code="not-locked")
-
-    def resolver(self, resolve: Callable[[str], T], platform: str) -> Callable[[str], T]:
-        """Return what `resolve` becomes under this lock: references mean what the lock says, image IDs themselves."""
-
-        def locked(text: str) -> T:
-            if text.startswith("sha512-"):
-                return resolve(text)
-            image = self.find(text, platform)
-            try:
-                return resolve(image.image_id)
-            except NotFound as error:
-                what = f"is locked to {image.image_id}, which is not in the store"
-                raise NotFound(what, where=image.reference, hint="fetch it first, with this lock", image_id=image.image_id) from error
-
-        return locked
 
 
 def _locked(node: Node) -> Locked:

@@ -31,18 +31,16 @@ if TYPE_CHECKING:
     from .store import Store
 
 
-def tree(store: Store, record: ImageRecord) -> str:
-    """Return the path of the rendered root file system of an image, rendering it where it is missing.
+def tree(store: Store, made_of: tuple[Visit, ...]) -> str:
+    """Return the path of the root file system that these visits make, rendering it where it is missing.
 
     Raises:
-        NotFound: a dependency is missing.
-        StoreError: code ``damaged`` (the blob is not what was added; fetch again), ``dependencies``, ``disk-full``.
+        StoreError: code ``damaged`` (the blob is not what was added; fetch again), ``disk-full``.
         ArchiveError: the blob is as added, but cannot be extracted on this host.
     """
-    made_of = visits(store, record)
     identity = tree_id(made_of)
-    if identity == record.id:
-        return _layer(store, record)
+    if identity == made_of[-1].image.id:
+        return _layer(store, made_of[-1].image)
     place = f"{store.paths.trees}/{identity}"
     if not complete(place):
         with store.lock(identity):
@@ -185,7 +183,7 @@ def repair(store: Store, record: ImageRecord, running: Container[str] = ()) -> t
             place = store.give_up(f"{store.paths.trees}/{name}")
         if place is not None:
             discard(place)
-    tree(store, record)
+    tree(store, visits(store, record))
     return tuple(damaged_trees)
 
 

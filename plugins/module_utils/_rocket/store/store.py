@@ -21,7 +21,7 @@ from .trees import complete, read_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from ..image.check import Inspection
     from ..paths import Paths
@@ -159,19 +159,18 @@ class Store(Catalogue):
         verify_blob(self, record)
         return record
 
-    def made_of(self, image_id: str) -> tuple[ImageRecord, ...]:
-        """Return the image and all that it depends on, each once, the lowest first.
+    def made_of(self, record: ImageRecord) -> tuple[str, ...]:
+        """Return the IDs of the image and of what it depends on, in the order in which a tree is written of them.
 
         Raises:
-            NotFound: there is no such image, or a dependency is missing.
+            NotFound: a dependency is missing.
             StoreError: a dependency is not what the manifest says.
         """
-        record = self.find_id(image_id)
         if not record.manifest.dependencies:
-            return (record,)
+            return (record.id,)
         from .dependencies import visits
 
-        return tuple({visit.image.id: visit.image for visit in visits(self, record)}.values())
+        return tuple(visit.image.id for visit in visits(self, record))
 
     def stands_on(self, tree: str) -> tuple[ImageRecord, ...]:
         """Return the images that a rendered tree was made of, by the name of the tree: for one archive that is its image ID.
@@ -187,8 +186,12 @@ class Store(Catalogue):
             raise NotFound("the tree of the pod is not in the store", where=f"{self.paths.trees}/{tree}", hint="prepare the pod again")
         return tuple(map(self.find_id, record.images))
 
-    def tree(self, image_id: str) -> str:
+    def tree(self, image_id: str, made_of: Sequence[str] = ()) -> str:
         """Return the path of the rendered root file system of an image; rendered now where it is missing.
+
+        Args:
+            image_id: the image.
+            made_of: what `made_of` returned when it was decided what to render; empty decides now.
 
         Raises:
             NotFound: there is no such image, or a dependency is missing.
@@ -199,9 +202,10 @@ class Store(Catalogue):
         manifest = record.manifest
         if not (manifest.dependencies or manifest.path_whitelist) and complete(place):
             return f"{place}/rootfs"
+        from .dependencies import recorded, visits
         from .render import tree
 
-        return tree(self, record)
+        return tree(self, recorded(self, made_of) if made_of else visits(self, record))
 
     def check_removable(self, image_id: str, in_use: Iterable[str]) -> None:
         """Refuse the removal of an image that is needed; what `remove` asks first, for those who only plan.
