@@ -127,7 +127,7 @@ class Stored:
     def fresh(self, record: ImageRecord, wanted: Reference) -> bool:
         """Whether the source said that for this time nobody has to ask again for this very reference."""
         age = int(time.time()) - record.checked_at
-        return record.reference == str(wanted) and 0 <= age < record.max_age and self.acceptable(record)
+        return record.reference == str(wanted) and 0 <= age < record.max_age
 
     def renew(self, record: ImageRecord, verdict: Verdict, wanted: Reference, answer: Response) -> ImageRecord:
         """Write down that the source has just confirmed an image, and for how long that is good."""
