@@ -217,7 +217,9 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return tls_failure(cause, where)
     for cause in causes:
-        if isinstance(cause, (RemoteDisconnected, IncompleteRead, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)):
+        if isinstance(
+            cause, (RemoteDisconnected, IncompleteRead, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+        ):
             return truncated(url, what)
     for cause in causes:
         if isinstance(cause, (LineTooLong, HTTPException, InvalidHeader)):
@@ -237,7 +239,7 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
 def tls_failure(error: ssl.SSLError, where: str) -> FetchError:
     """Return the error for a handshake that failed; the fact ``cause`` says why a certificate does not do."""
     if not isinstance(error, ssl.SSLCertVerificationError):
-        why = printable(str(error.reason))
+        why = printable(error.reason or str(error))
         return FetchError(f"TLS failed: {why}", where=where, hint="the server needs TLS 1.2 or later", code="tls-failed")
     why = _TLS_CAUSES.get(error.verify_code, "")
     if not why:

@@ -205,7 +205,7 @@ class HttpsTransport(Transport):
                 # The server had given the connection up: that says nothing about the request, which goes over a new one.
                 session.close()
             except FetchError as error:
-                if error.code not in ("deadline", "too-slow"):
+                if error.code != "deadline":
                     hop.watch.check(hop.url)
                 if error.facts.get("status") == 401:
                     error.hint = self._credentials.advice_for(hop.url)

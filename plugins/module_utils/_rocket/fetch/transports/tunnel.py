@@ -90,6 +90,8 @@ def secured(connection: socket.socket, proxy: Proxy, ca_file: str) -> ssl.SSLSoc
         return context.wrap_socket(connection, server_hostname=proxy.host)
     except ssl.SSLError as error:
         raise tls_failure(error, str(proxy)) from error
+    except socket.timeout as error:
+        raise _failed(proxy, "does not answer by TLS", code="too-slow") from error
     except OSError as error:
         raise _failed(proxy, f"ends the connection: {error}", transient=True) from error
 
