@@ -271,7 +271,7 @@ def test_what_a_mirror_has_is_verified_by_the_name(site, fetcher, write, layers,
     nothing_published()
 
 
-def test_a_mirror_is_the_operators_own_url(site, fetcher, write, layers, mirrored, certificate):
+def test_a_mirror_is_the_operators_own_url(site, fetcher, store, write, layers, mirrored, certificate):
     """It may be in a private network; what a page of somebody else names may not."""
     from fetch_site import Site
 
@@ -284,7 +284,10 @@ def test_a_mirror_is_the_operators_own_url(site, fetcher, write, layers, mirrore
             fetcher(layers=layers).fetch(NAME)
         assert caught.value.code == "redirect-refused" and inside.requests == []
         write(mirrors(template))
-        assert fetcher(layers=layers).fetch(NAME).source == f"https://127.0.0.1:{inside.port}/app.aci"
+        record = fetcher(layers=layers).fetch(NAME)
+        assert record.source == f"https://127.0.0.1:{inside.port}/app.aci"
+        store.remove(record.id)
+        assert fetcher(layers=layers, expected_id=record.id).fetch(NAME).verdict.kind == "pinned"
     finally:
         inside.close()
 

@@ -80,6 +80,7 @@ def _carry_base() -> None:
 def _carry_cli() -> None:
     from ..cli import (
         cat_manifest,
+        config,
         context,
         declare,
         enter,
@@ -97,6 +98,7 @@ def _carry_cli() -> None:
         pod_line,
         pod_options,
         prepare,
+        progress,
         rm,
         run,
         run_prepared,
