@@ -211,8 +211,10 @@ def test_a_meter_shows_size_rate_and_time_left(capsys):
     now[0] += 0.01
     meter(100 << 20, 100 << 20)
     assert "(100 %)" in capsys.readouterr().err, "the end is always shown"
-    meter(1 << 20, 0)
-    assert capsys.readouterr().err.split("\r")[-1].rstrip() in ("", "1.0 MiB"), "another image begins anew"
+    for done in (1 << 20, 3 << 20):
+        now[0] += 1
+        meter(done, 0)
+    assert capsys.readouterr().err.split("\r")[-1].rstrip() == "3.0 MiB, 2.0 MiB/s", "another image begins anew"
 
 
 def test_a_meter_without_a_total_tells_no_time():
