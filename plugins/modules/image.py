@@ -34,7 +34,8 @@ options:
   state:
     description:
       - V(present) fetches the image when the store does not have it.
-      - V(latest) asks whether there is a newer one under the same name, by a conditional request.
+      - V(latest) asks whether there is a newer one under the same name, by a conditional request; not while the image is as fresh as
+        its source said, which is at most a day.
       - V(absent) removes it. An image that a pod needs is not removed.
     type: str
     choices: [present, latest, absent]
@@ -45,8 +46,14 @@ options:
     type: str
   ca_file:
     description:
-      - File on the host with the certificate authorities to trust, in place of the host's own.
+      - File on the host with the certificate authorities to trust, in place of the host's own and of those configured for a domain.
     type: path
+  proxy:
+    description:
+      - URL of the proxy to go through, C(http://host:port) or C(https://host:port), in place of the configured one; V(none) for none.
+        The environment names none.
+      - Its user and password do not belong here but into a file of C(auth.d) on the host.
+    type: str
   connect_to:
     description:
       - Where to connect to for a host, as C(host=address:port). The certificate is still checked against the host.
@@ -70,6 +77,32 @@ EXAMPLES = r"""
     name: example.com/shop/web:1.0.0
     ca_file: /etc/ssl/mirror.pem
     connect_to: example.com=192.0.2.10:8443
+
+- name: Say where images come from and who may get them, for every fetch of the host
+  ansible.builtin.copy:
+    dest: "/etc/rocket/{{ item.name }}"
+    content: "{{ item.content | to_json }}"
+    mode: "{{ item.mode }}"
+  loop:
+    - name: fetch.json
+      mode: "0644"
+      content:
+        rktKind: fetch
+        rktVersion: v1
+        mirrors:
+          - prefix: example.com/shop
+            templates: ["https://mirror.example.net/{name}-{version}-{os}-{arch}.{ext}"]
+    - name: auth.d/mirror.json
+      mode: "0600"
+      content:
+        rktKind: auth
+        rktVersion: v1
+        domains: [mirror.example.net]
+        type: basic
+        credentials:
+          user: "{{ mirror_user }}"
+          password: "{{ mirror_password }}"
+  no_log: true
 """
 
 RETURN = r"""
@@ -96,6 +129,40 @@ image:
       returned: always
     size:
       description: Size in bytes of the file as distributed.
+      type: int
+      returned: always
+fetched:
+  description: How the image came to be in the store.
+  returned: when the image is in the store and was looked for
+  type: dict
+  contains:
+    from:
+      description: V(network), V(file), or V(store) where it was there and good enough, or unchanged at its source.
+      type: str
+      returned: always
+    image_id:
+      description: The image ID.
+      type: str
+      returned: always
+    source:
+      description: URL or path that the file came from, now or when it came.
+      type: str
+      returned: always
+    signed_by:
+      description: Who signed it, by the identities of the keys or their fingerprints.
+      type: list
+      elements: str
+      returned: always
+    transferred:
+      description: Bytes of content that came over the network, pages and signatures included.
+      type: int
+      returned: always
+    seconds:
+      description: How long it took.
+      type: float
+      returned: always
+    resumed:
+      description: Bytes of the image that an earlier fetch had brought before it was cut.
       type: int
       returned: always
 plan:
@@ -130,7 +197,6 @@ from ..module_utils._rocket.errors import NotFound
 from ..module_utils._rocket.fetch.fetcher import Fetcher
 from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection
 from ..module_utils._rocket.plan import Plan, Step
-from ..module_utils._rocket.record import replace
 from ..module_utils._rocket.run.names import Names
 from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
@@ -176,6 +242,8 @@ def work(module: AnsibleModule) -> t.NoReturn:
         pull_policy="update" if parameters["state"] == "latest" else "new",
         expected_id=parameters["image_id"] or "",
         ca_file=parameters["ca_file"] or "",
+        layers=paths.layers,
+        proxy=parameters["proxy"] or "",
         connect_to=tuple(map(parse_connection, parameters["connect_to"])),
     )
     verifier = Verifier(Keyring(paths), time.time)
@@ -183,9 +251,9 @@ def work(module: AnsibleModule) -> t.NoReturn:
     plan = fetcher.plan(parameters["name"], parameters["state"])
     if plan.changed and module.check_mode:
         finish(module, plan)
-    if not plan.changed:
-        fetcher = Fetcher(store, verifier, replace(options, pull_policy="never"))
-    finish(module, plan, image=described(fetcher.fetch(parameters["name"])))
+    name = parameters["name"]
+    fetched = fetcher.get(name) if plan.changed else fetcher.keep(name, write=not module.check_mode)
+    finish(module, plan, image=described(fetched.record), fetched=fetched.to_json())
 
 
 def main() -> None:
@@ -195,6 +263,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
         "image_id": {"type": "str"},
         "ca_file": {"type": "path"},
+        "proxy": {"type": "str"},
         "connect_to": {"type": "list", "elements": "str", "default": []},
         **host_options(),
         **insecure_options(),

@@ -46,7 +46,6 @@ NOT_OFFERED = {
     "M14a": "socket activation",
     "E7": "sd_notify and socket activation for apps",
     **dict.fromkeys(("S1", "S2", "S3", "S4", "S5", "S6"), _METADATA),
-    "V9": "credentials",
     "os/linux/seccomp-remove-set enforced": _SECCOMP,
     "os/linux/seccomp-retain-set enforced": _SECCOMP,
     "neither seccomp set": _SECCOMP,
@@ -189,7 +188,11 @@ _ROWS = [
     ("V6", "MUST", "redirects are followed, at most ten and never away from https"),
     ("V7", "MUST", "name and labels asked for are those of the manifest, signed or not"),
     ("V8", "MUST", "the signature policy is the operator's; an image let in without one is marked"),
-    ("V9", "SHOULD", "401 is answered with the operator's credentials"),
+    (
+        "V9",
+        "SHOULD",
+        "credentials are the operator's, for exactly one host and port; where a 401 comes without them, the error names the file",
+    ),
     ("V10", "silent", "references are written `name:version,label=value`"),
     ("V11", "silent", "order: discover, signature, signer, image, verify, check the name, import"),
 ]

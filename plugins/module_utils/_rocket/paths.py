@@ -66,6 +66,11 @@ class Paths(Record):
             raise ValueError(f"{state} is not a state of a pod")
         return f"{self.data}/pods/{state}"
 
+    @property
+    def layers(self) -> tuple[str, str]:
+        """The directories of configuration, vendor's first; the local one stands over it."""
+        return (self.system, self.local)
+
     def trusted_keys(self) -> tuple[str, str]:
         """Return the directories of trusted keys, vendor's first; the local layer masks and adds."""
         return (f"{self.system}/trustedkeys", f"{self.local}/trustedkeys")

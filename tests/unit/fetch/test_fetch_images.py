@@ -289,9 +289,7 @@ def test_a_killed_fetcher_does_not_keep_the_next(site, fetcher, paths, store):
     release.set()
     site.pages["/images/app.aci"] = data
     assert fetcher().fetch(NAME).verdict.kind == "signed"
-    from _rocket.store.collect import collect, plan_gc
-
-    assert len(collect(plan_gc(store))) == 1 and os.listdir(paths.staging) == []
+    assert os.listdir(paths.staging) == []
 
 
 def test_a_disk_too_small_is_found_before_the_download(site, fetcher, store, nothing_published):

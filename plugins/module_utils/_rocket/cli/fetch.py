@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..fetch.fetched import Fetched
     from ..fetch.options import FetchOptions
     from .context import Context
 
@@ -27,9 +28,10 @@ COMMAND = options.Command(
         options.Option("--name", "the name that a file or URL must hold", "NAME"),
         options.Option("--signature", "signature of a file or URL (default: the image's own with .asc)", "FILE|URL"),
         options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
+        options.Option("--proxy", "go through this proxy, or none; its credentials are in auth.d (default: as configured)", "URL|none"),
         options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
         options.Option("--allow-private", "discovery may lead to private addresses"),
-        options.Option("--quiet", "no progress"),
+        options.Option("--quiet", "no progress, and no line about what was fetched"),
     ),
     arguments=(1, -1),
     examples=(
@@ -63,18 +65,35 @@ def execute(context: Context, words: Sequence[str]) -> int:
         if values.has(name) and len(parsed.arguments) > 1:
             raise UsageError("is about one image, and several are named", where=name, hint="fetch them one by one")
     store, verifier = Store(context.paths), Verifier(Keyring(context.paths), time.time)
-    meter = None if values.flag("--quiet") else progress.meter()
+    quiet = values.flag("--quiet")
+    meter = None if quiet else progress.meter()
     fetcher = Fetcher(store, verifier, fetch_options(context, values), meter)
 
     def get(reference: str) -> None:
         try:
-            record = fetcher.fetch(reference)
+            fetched = fetcher.get(reference)
         finally:
             if meter is not None:
                 progress.clear()
-        output.write(f"{record.id}\n")
+        if not quiet:
+            output.note(told(fetched))
+        output.write(f"{fetched.record.id}\n")
 
     return several.each(parsed.arguments, get)
+
+
+def told(fetched: Fetched) -> str:
+    """Return one line about what was fetched, and who signed it."""
+    record, kind = fetched.record, fetched.record.verdict.kind
+    version = dict(record.labels).get("version")
+    name = f"{record.name}:{version}" if version else record.name
+    image = f"{name} {output.short_id(record.id)}"
+    reason = {"signed": f"signed by {', '.join(fetched.signed_by)}", "pinned": "pinned by its image ID"}.get(kind, "NOT VERIFIED")
+    if fetched.place == "store":
+        return f"{image} is in the store, {reason}"
+    went_on = f", the rest of {output.size(fetched.resumed)} that were there" if fetched.resumed else ""
+    size = output.size(fetched.transferred or record.file_size)
+    return f"fetched {image} {size} in {fetched.seconds:.1f} s{went_on}, {reason}"
 
 
 def fetch_options(context: Context, values: options.Values) -> FetchOptions:
@@ -88,6 +107,8 @@ def fetch_options(context: Context, values: options.Values) -> FetchOptions:
         name=values.text("--name"),
         signature=values.text("--signature"),
         ca_file=values.text("--ca-file"),
+        layers=context.paths.layers,
+        proxy=values.text("--proxy"),
         connect_to=tuple(map(parse_connection, values.every("--connect-to"))),
         allow_private=values.flag("--allow-private"),
     )

@@ -49,6 +49,7 @@ COMMANDS = (
     ("cat-manifest", "show a pod's manifest"),
     ("export", "make an image of an app that ended"),
     ("image", "list, show, unpack, verify, build, sign and remove images"),
+    ("config", "show how this host fetches"),
     ("version", "show the versions of rocket and the specification"),
 )
 
@@ -150,6 +151,12 @@ def _image() -> Subcommand:
     return image
 
 
+def _config() -> Subcommand:
+    from . import config
+
+    return config
+
+
 def _version() -> Subcommand:
     from . import version
 
@@ -172,6 +179,7 @@ LOADERS = {
     "cat-manifest": _cat_manifest,
     "export": _export,
     "image": _image,
+    "config": _config,
     "version": _version,
 }
 

@@ -159,7 +159,7 @@ def _fetcher(context: Context, ca_file: str) -> Fetcher:
     # Keys over http have their own relaxation: the one for images does not cover what images are verified with.
     insecure = ("http",) if "pubkey" in context.insecure else ()
     verifier = Verifier(Keyring(context.paths), time.time)
-    return Fetcher(Store(context.paths), verifier, FetchOptions(insecure=insecure, ca_file=ca_file))
+    return Fetcher(Store(context.paths), verifier, FetchOptions(insecure=insecure, ca_file=ca_file, layers=context.paths.layers))
 
 
 def _get(url: str, context: Context, ca_file: str) -> bytes:

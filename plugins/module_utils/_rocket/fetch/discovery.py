@@ -31,10 +31,12 @@ class Endpoint(Record):
     Attributes:
         image: URL of the ``.aci``.
         signature: URL of the ``.aci.asc``.
+        own: the operator named it, no page did.
     """
 
     image: str
     signature: str
+    own: bool = False
 
 
 class Discovery(Record):
@@ -124,20 +126,20 @@ def _usable(url: str, schemes: Iterable[str]) -> bool:
     return not any(mark in rest for mark in "@#") and "//" not in path and ".." not in path.split("/")
 
 
-def _endpoint(template: str, variables: dict[str, str], schemes: Iterable[str]) -> Endpoint | None:
+def endpoint(template: str, name: str, labels: dict[str, str], schemes: Iterable[str], own: bool = False) -> Endpoint | None:
+    """Return the place that a template gives for an image (V3); None where it has an unknown variable or is no usable URL."""
+    variables = {**{label: encode(value) for label, value in labels.items()}, "name": name}
     if "{ext}" not in template:
         return None
     image = expand(template, {**variables, "ext": "aci"})
     signature = expand(template, {**variables, "ext": "aci.asc"})
     if image is None or signature is None or not (_usable(image, schemes) and _usable(signature, schemes)):
         return None
-    return Endpoint(image, signature)
+    return Endpoint(image, signature, own)
 
 
 def read_page(page: bytes, url: str, name: str, labels: dict[str, str], schemes: Iterable[str]) -> Discovery:
     """Return what the page at `url` says of `name`; without endpoints where it says nothing that fits."""
-    variables = {label: encode(value) for label, value in labels.items()}
-    variables["name"] = name
     endpoints: dict[Endpoint, None] = {}
     pubkeys: dict[str, None] = {}
     for kind, content in meta_tags(page):
@@ -145,9 +147,9 @@ def read_page(page: bytes, url: str, name: str, labels: dict[str, str], schemes:
         if len(words) != 2 or not prefix_covers(words[0], name):
             continue
         if kind == "ac-discovery":
-            endpoint = _endpoint(words[1], variables, schemes)
-            if endpoint is not None:
-                endpoints[endpoint] = None
+            found = endpoint(words[1], name, labels, schemes)
+            if found is not None:
+                endpoints[found] = None
         elif _usable(words[1], schemes):
             pubkeys[words[1]] = None
     return Discovery(url, tuple(endpoints), tuple(pubkeys))
@@ -212,7 +214,7 @@ def _walk(
         except FetchError as error:
             status = error.facts.get("status", 0)
             if 400 <= status < 500 and status not in _TRY_LATER:
-                outcomes.append(f"{printable(url)}: {status}")
+                outcomes.append(f"{printable(url)}: {status}" + (f", {error.hint}" if status == 401 else ""))
                 continue
             raise
         found = read_page(page, url, name, labels, schemes)

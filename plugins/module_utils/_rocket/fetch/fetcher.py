@@ -3,37 +3,41 @@
 """A reference becomes a verified image in the store (docs/spec-conformance.md V4, V8, V10, V11; docs/store.md).
 
 Processes that want the same reference wait for the first and find what it fetched. Not handled here: dependencies,
-credentials, formats other than App Container Images.
+formats other than App Container Images.
 """
 
 from __future__ import annotations
 
-import os
+import time
 
-from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError, UsageError, printable
+from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError, UsageError
 from ..plan import Plan, Step
+from ..record import replace
 from ..spec.image_name import ImageName
-from .discovery import Discovery, Endpoint, discover
+from .download import Download
+from .fetched import Fetched
 from .options import FetchOptions
-from .reference import FileReference, ImageId, UrlReference, file_url, parse_reference
-from .stored import Stored, platform
-from .transports.base import FileSink, MemorySink
+from .places import discovered, place_of_file, places_of_name
+from .reference import FileReference, ImageId, parse_reference
+from .stored import Stored
+from .transports.base import MemorySink
 from .transports.registry import Transports
-from .verification import Wanted, check_file, needs_signature
+from .verification import needs_signature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..store.record import ImageRecord
     from ..store.store import Store
+    from .discovery import Discovery, Endpoint
     from .options import Progress
     from .reference import Reference
-    from .transports.base import Transport
+    from .transports.base import Response
     from .verification import Verifier
 
 __all__ = ["FetchOptions", "Fetcher"]
 
-SIGNATURE_LIMIT = 64 << 10
-PAGE_LIMIT = 1 << 20
 KEY_LIMIT = 1 << 20
 
 
@@ -55,8 +59,9 @@ class Fetcher:
         self._verifier = verifier
         self._options = (options or FetchOptions()).check()
         self._named_by: dict[str, Transports] = {}
-        self._progress = progress
+        self._asked: dict[str, Response] = {}
         self._stored = Stored(store, self._options)
+        self._download = Download(store, verifier, self._options, progress)
 
     def plan(self, reference: str, state: str = "present") -> Plan:
         """Return what `fetch` would do; ``present`` looks into the store alone, ``latest`` also asks the source.
@@ -88,14 +93,53 @@ class Fetcher:
             return "stored without a signature"
         if state == "present" or isinstance(wanted, (ImageId, FileReference)) or self._options.expected_id:
             return ""
+        if self._stored.fresh(record, wanted):
+            return ""
         if not record.etag:
             return "the source gave nothing to compare with"
-        transports = Transports(self._options)
-        own = isinstance(wanted, UrlReference)
-        same = any(self._unchanged(record, place, own, transports) for place in self._places(wanted, transports))
-        return "" if same else "the source has another file"
+        with Transports(self._options) as transports:
+            answer = self._asked_anywhere(record, wanted, transports)
+        if answer is None or answer.status != 304:
+            return "the source has another file"
+        self._asked[str(wanted)] = answer
+        return ""
+
+    def _asked_anywhere(self, record: ImageRecord, wanted: Reference, transports: Transports) -> Response | None:
+        """What the source of a stored image says; None where it is no place of what is wanted, or does not answer while others may."""
+        failure, others = None, False
+        for place in self._places(wanted, transports):
+            try:
+                answer = self._ask(record, place, transports)
+            except FetchError as error:
+                failure = error
+                continue
+            if answer is not None:
+                return answer
+            others = True
+        if failure is not None and not others:
+            raise failure
+        return None
+
+    def keep(self, reference: str, write: bool = True) -> Fetched:
+        """Return the stored image that `plan` found good enough; where its source was asked, the image's age begins anew.
+
+        Raises:
+            NotFound, StoreError: it is gone, or the disk refused.
+        """
+        wanted = parse_reference(reference)
+        record = self._stored.find(wanted)
+        if record is None:
+            raise NotFound(f"{wanted} is not in the store any more", hint="repeat")
+        answer = self._asked.get(str(wanted))
+        if answer is not None and write:
+            record = self._stored.renew(record, record.verdict, wanted, answer)
+        return Fetched(record)
 
     def fetch(self, reference: str) -> ImageRecord:
+        """Return the image that `reference` means, as `get` does, without what is told about the way."""
+        return self.get(reference).record
+
+    def get(self, reference: str) -> Fetched:
         """Return the image that `reference` means, fetched where the pull policy wants it.
 
         Raises:
@@ -105,15 +149,20 @@ class Fetcher:
             NotFound: policy ``never``, or an image ID alone, and it is not here.
             StoreError: the disk refused. Nothing is published on any error.
         """
+        began = time.monotonic()
         wanted = parse_reference(reference)
         found = self._present(wanted)
         if found is not None:
-            return found
+            return Fetched(found)
         if isinstance(wanted, ImageId):
             raise _no_source(wanted)
         with self._store.lock(f"fetch {reference}"):
             found = self._present(wanted)
-            return self._fetch(wanted) if found is None else found
+            if found is not None:
+                return Fetched(found)
+            with Transports(self._options) as transports:
+                fetched = self._fetch(wanted, transports)
+                return replace(fetched, transferred=transports.received, seconds=time.monotonic() - began)
 
     def _present(self, wanted: Reference) -> ImageRecord | None:
         record = self._stored.find(wanted)
@@ -121,7 +170,7 @@ class Fetcher:
         if record is not None and self._stored.acceptable(record):
             if policy != "update" or isinstance(wanted, (ImageId, FileReference)):
                 return record
-            return record if self._options.expected_id else None
+            return record if self._options.expected_id or self._stored.fresh(record, wanted) else None
         if record is not None and self._options.expected_id == record.id:
             return self._stored.pin(record)
         if policy == "never":
@@ -129,38 +178,40 @@ class Fetcher:
             raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
         return None
 
-    def _fetch(self, wanted: Reference) -> ImageRecord:
+    def _fetch(self, wanted: Reference, transports: Transports) -> Fetched:
         name = self._name(wanted)
         if name is not None and needs_signature(self._options):
             self._verifier.require_key(name.name)
-        transports = Transports(self._options)
         failures: list[RocketError] = []
-        places = self._places(wanted, transports)
-        for place in places:
+        places = iter(self._places(wanted, transports))
+        place = None
+        while True:
             try:
+                last, place = place, next(places, None)
+                if place is None:
+                    raise _none_of(failures)
+                if last is not None:
+                    # What came from it is of no use to another place, and a page may name many.
+                    self._download.forget(last)
                 return self._fetch_from(place, wanted, name, transports)
             except StoreError:
                 raise
             except RocketError as error:
-                if error.code == "deadline":
+                if place is None or error.code == "deadline":
                     raise
                 failures.append(error)
-        raise _none_of(failures)
 
     def _name(self, wanted: Reference) -> ImageName | None:
         if isinstance(wanted, ImageName):
             return wanted
         return ImageName(self._options.name) if self._options.name else None
 
-    def _places(self, wanted: Reference, transports: Transports) -> tuple[Endpoint, ...]:
+    def _places(self, wanted: Reference, transports: Transports) -> Iterable[Endpoint]:
         if isinstance(wanted, ImageName):
-            return self._discover(wanted, transports).endpoints
+            return places_of_name(wanted, transports, self._options)
         if isinstance(wanted, ImageId):
             raise _no_source(wanted)
-        image = wanted.url
-        path, question, query = image.partition("?")
-        signature = self._options.signature or f"{path}.asc{question}{query}"
-        return (Endpoint(image, signature if "://" in signature else file_url(signature)),)
+        return (place_of_file(wanted, self._options),)
 
     def discover(self, name: str) -> Discovery:
         """Return where the images and keys of a name are said to be.
@@ -169,18 +220,9 @@ class Fetcher:
             FetchError: nothing was discovered.
         """
         transports = Transports(self._options)
-        found = self._discover(ImageName.parse(name), transports, keys_only=True)
+        found = discovered(ImageName.parse(name), transports, self._options, keys_only=True)
         self._named_by.update((url, transports) for url in found.pubkeys)
         return found
-
-    def _discover(self, name: ImageName, transports: Transports, keys_only: bool = False) -> Discovery:
-        def get(url: str) -> bytes:
-            sink = MemorySink()
-            transports.of(url).get(url, sink, PAGE_LIMIT, "discovery page", own=True)
-            return sink.content
-
-        labels = {"version": "latest", **dict(platform()), **dict(name.labels)}
-        return discover(name.name, labels, get, self._options.schemes, keys_only)
 
     def fetch_key(self, url: str) -> bytes:
         """Return the content of a key's URL, one that `discover` named or the operator's own; nothing is trusted by that.
@@ -193,61 +235,19 @@ class Fetcher:
         transports.of(url).get(url, sink, KEY_LIMIT, "key", own=url not in self._named_by)
         return sink.content
 
-    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> ImageRecord:
-        own = not isinstance(wanted, ImageName)
+    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> Fetched:
         current = self._stored.find(wanted) if self._options.pull_policy == "update" else None
-        if current is not None and self._unchanged(current, place, own, transports):
-            confirmed = self._stored.confirm(current, self._verifier)
+        answer = self._ask(current, place, transports) if current is not None else None
+        if current is not None and answer is not None and answer.status == 304:
+            confirmed = self._stored.confirm(current, self._verifier, wanted, answer)
             if confirmed is not None:
-                return confirmed
-        signature = None
-        if needs_signature(self._options):
-            signature = _signature(place, transports.of(place.signature), own)
-        return self._download(place, signature, name, isinstance(wanted, ImageName), transports)
+                return Fetched(confirmed)
+        return self._download.get(place, name, wanted, transports)
 
-    def _unchanged(self, current: ImageRecord, place: Endpoint, own: bool, transports: Transports) -> bool:
+    def _ask(self, current: ImageRecord, place: Endpoint, transports: Transports) -> Response | None:
         if not self._stored.can_ask(current, place.image):
-            return False
-        return transports.of(place.image).unchanged(place.image, current.etag, own)
-
-    def _download(
-        self, place: Endpoint, signature: bytes | None, name: ImageName | None, discovered: bool, transports: Transports
-    ) -> ImageRecord:
-        options = self._options
-        fd, path = self._store.staging_file()
-        try:
-            sink = FileSink(fd, path, self._progress)
-            response = transports.of(place.image).get(place.image, sink, options.image_limit, "image", own=not discovered)
-            if not response.whole and signature is None and not options.expected_id:
-                raise FetchError(
-                    "the server does not say how long the image is, and no signature can tell",
-                    where=place.image,
-                    hint="serve it with a Content-Length, or sign it",
-                    code="body-truncated",
-                )
-            host = tuple(label for label in platform() if name is None or name.label(label[0]) is None) if discovered else ()
-            inspection, verdict = check_file(fd, signature, place.image, Wanted(name, host), options, self._verifier)
-            return self._store.add(path, inspection, verdict, place.image, signature, response.etag)
-        finally:
-            self._store.discard(path)
-            os.close(fd)
-
-
-def _signature(place: Endpoint, transport: Transport, own: bool) -> bytes:
-    """Return the signature of an image; that there is none is a matter of trust, not of the network."""
-    sink = MemorySink()
-    try:
-        transport.get(place.signature, sink, SIGNATURE_LIMIT, "signature", own=own)
-    except FetchError as error:
-        if error.facts.get("absent") or error.facts.get("status") in (404, 410):
-            raise TrustError(
-                f"the image is not signed: there is no {printable(place.signature)}",
-                where=printable(place.image),
-                code="signature-missing",
-                hint="ask its supplier to sign it, pin its image ID, or allow it with --insecure-options=image",
-            ) from error
-        raise
-    return sink.content
+            return None
+        return transports.of(place.image).ask(place.image, current.etag, place.own)
 
 
 def _no_source(wanted: ImageId) -> NotFound:
@@ -256,6 +256,8 @@ def _no_source(wanted: ImageId) -> NotFound:
 
 def _none_of(failures: list[RocketError]) -> RocketError:
     """Return the one error of one place; of several mirrors a summary, as a matter of trust if it was one anywhere."""
+    if not failures:
+        return FetchError("there is no place to fetch it from", hint="check its name and the mirrors", code="discovery-failed")
     if len(failures) == 1:
         return failures[0]
     first = next((error for error in failures if isinstance(error, TrustError)), failures[0])

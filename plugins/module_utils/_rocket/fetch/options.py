@@ -40,6 +40,8 @@ class FetchOptions(Record):
         name: image name that a file or URL must hold; verified against before the archive is opened.
         signature: path or URL of the signature of a file or URL reference; by default the image's own with ``.asc``.
         ca_file: PEM file of the certificate authorities to trust instead of the installed ones.
+        layers: directories of configuration, the vendor's first: ``fetch.json``, ``auth.d``; read when the network is needed.
+        proxy: URL of the proxy for all connections but those of `connect_to`; ``none`` for none; empty for the configured one.
         connect_to: (host, address, port) triples: connections for the host go there, TLS still proves the host.
         allow_private: discovery and redirects may lead to private and loopback addresses.
         deadline: seconds for the whole fetch.
@@ -58,6 +60,8 @@ class FetchOptions(Record):
     name: str = ""
     signature: str = ""
     ca_file: str = ""
+    layers: tuple[str, ...] = ()
+    proxy: str = ""
     connect_to: tuple[tuple[str, str, int], ...] = ()
     allow_private: bool = False
     deadline: float = 3600.0
@@ -73,7 +77,7 @@ class FetchOptions(Record):
         """Return the options themselves.
 
         Raises:
-            UsageError: a value that means nothing.
+            UsageError: a value that means nothing, a proxy that is none.
             SpecError: `expected_id` is no image ID (T5), or `name` no image name (T1).
         """
         if self.pull_policy not in POLICIES:
@@ -85,6 +89,10 @@ class FetchOptions(Record):
             raise UsageError("certificates are always verified", hint="give the certificate authority of the server as ca_file")
         if self.attempts < 1 or self.deadline <= 0 or self.rate_window <= 0 or self.image_limit <= 0:
             raise UsageError("attempts, deadline, rate_window and image_limit are greater than 0")
+        if self.proxy not in ("", "none"):
+            from .transports.tunnel import read_proxy
+
+            read_proxy(self.proxy)
         if self.expected_id:
             check_image_id(self.expected_id, "expected image ID")
         if self.name:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from .options import FetchOptions
     from .reference import Reference
+    from .transports.base import Response
     from .verification import Verifier
 
 _SIGNATURE_LIMIT = 64 << 10
@@ -123,7 +124,17 @@ class Stored:
         """Whether the source may be asked if it still has the file of the record: an unsigned one is fetched anew."""
         return bool(record.etag) and record.source == url and self.acceptable(record)
 
-    def confirm(self, record: ImageRecord, verifier: Verifier) -> ImageRecord | None:
+    def fresh(self, record: ImageRecord, wanted: Reference) -> bool:
+        """Whether the source said that for this time nobody has to ask again for this very reference."""
+        age = int(time.time()) - record.checked_at
+        return record.reference == str(wanted) and 0 <= age < record.max_age
+
+    def renew(self, record: ImageRecord, verdict: Verdict, wanted: Reference, answer: Response) -> ImageRecord:
+        """Write down that the source has just confirmed an image, and for how long that is good."""
+        max_age = record.max_age if answer.max_age is None else answer.max_age
+        return self._store.confirm(record.id, verdict, checked_at=int(time.time()), max_age=max_age, reference=str(wanted))
+
+    def confirm(self, record: ImageRecord, verifier: Verifier, wanted: Reference, answer: Response) -> ImageRecord | None:
         """Verify again what is stored when the source says that it is unchanged; None where it has to be fetched.
 
         Raises:
@@ -132,7 +143,7 @@ class Stored:
         if not self._whole(record):
             return None
         if record.verdict.kind != "signed" or self._options.unverified:
-            return record
+            return self.renew(record, record.verdict, wanted, answer)
         directory = f"{self._store.paths.images}/{record.id}"
         try:
             from ..store.files import read_limited
@@ -146,7 +157,7 @@ class Stored:
             verdict = verifier.verify(fd, signature, record.name)
         finally:
             os.close(fd)
-        return self._store.confirm(record.id, verdict)
+        return self.renew(record, verdict, wanted, answer)
 
     def _whole(self, record: ImageRecord) -> bool:
         try:

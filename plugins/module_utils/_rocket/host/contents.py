@@ -80,6 +80,7 @@ def _carry_base() -> None:
 def _carry_cli() -> None:
     from ..cli import (
         cat_manifest,
+        config,
         context,
         declare,
         enter,
@@ -116,11 +117,25 @@ def _carry_cli_images() -> None:
 
 
 def _carry_fetch() -> None:
-    from ..fetch import addresses, discovery, fetcher, options, reference, stored, verification
+    from ..fetch import (
+        addresses,
+        configuration,
+        credentials,
+        discovery,
+        download,
+        fetched,
+        fetcher,
+        operator_file,
+        options,
+        places,
+        reference,
+        stored,
+        verification,
+    )
 
 
 def _carry_fetch_transports() -> None:
-    from ..fetch.transports import base, client, file, https, registry, watchdog
+    from ..fetch.transports import answers, base, client, dial, file, hop, https, registry, tunnel, watchdog
 
 
 def _carry_host() -> None:
@@ -227,6 +242,7 @@ def _carry_store() -> None:
         files,
         locked,
         locks,
+        partial,
         publish,
         record,
         render,

@@ -17,6 +17,7 @@ from ..plan import Plan, Step
 from .catalogue import is_image_id
 from .dependencies import tree_id, visits, with_dependencies
 from .locks import is_locked
+from .partial import kept_until
 from .staging import abandoned, discard
 from .store import Store
 from .trees import read_tree
@@ -34,7 +35,8 @@ def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: i
     Args:
         store: where.
         in_use: IDs of images and trees that pods use, running or prepared; what the images depend on is in use too.
-        grace: seconds that an image is kept after its import, and a tree after it was rendered, although nothing uses it.
+        grace: seconds that an image is kept after its import, a tree after it was rendered, and a download that was cut
+            after its last byte, although nothing uses it.
         now: seconds since the epoch; for tests.
 
     Raises:
@@ -43,7 +45,7 @@ def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: i
     moment = int(time.time()) if now is None else now
     needed = with_dependencies(store, in_use)
     trees = _unused_trees(store, needed, moment - grace)
-    steps = (*_leftovers(store.paths), *_unused_images(store, needed, moment - grace), *trees)
+    steps = (*_leftovers(store.paths, grace, moment), *_unused_images(store, needed, moment - grace), *trees)
     return Plan(subject=f"store {store.paths.data}", steps=steps)
 
 
@@ -56,14 +58,18 @@ def _names(path: str) -> list[str]:
         raise StoreError(f"cannot be listed: {error.strerror}", where=path, hint="run as the owner of the store") from error
 
 
-def _step(subject: str, reason: str, kind: str, paths: Paths) -> Step:
-    return Step(action="remove", subject=subject, reason=reason, facts=(("kind", kind), ("paths", paths)))
+def _step(subject: str, reason: str, kind: str, paths: Paths, kept: int = 0) -> Step:
+    return Step(action="remove", subject=subject, reason=reason, facts=(("kind", kind), ("paths", paths), ("kept", kept)))
 
 
-def _leftovers(paths: Paths) -> Iterator[Step]:
+def _leftovers(paths: Paths, grace: int, now: int) -> Iterator[Step]:
     for name in _names(paths.staging):
-        if not is_locked(f"{paths.staging}/{name}"):
-            yield _step(f"{paths.staging}/{name}", "left by a process that ended", "staging", paths)
+        path = f"{paths.staging}/{name}"
+        kept = kept_until(path, grace)
+        # What seems to come from later than now is kept by no clock.
+        if not is_locked(path) and not now < kept <= now + grace:
+            reason = "a download that nobody went on with" if kept else "left by a process that ended"
+            yield _step(path, reason, "staging", paths, kept_until(path, 0))
     for name in _names(paths.garbage):
         yield _step(f"{paths.garbage}/{name}", "given up", "garbage", paths)
 
@@ -123,7 +129,7 @@ def collect(plan: Plan, in_use: Iterable[str] = ()) -> list[Step]:
     for step in plan.steps:
         facts = dict(step.facts)
         try:
-            if _remove(Store(facts["paths"]), facts["kind"], step.subject, needed):
+            if _remove(Store(facts["paths"]), facts["kind"], step.subject, needed, facts["kept"]):
                 done.append(step)
         except RocketError as error:
             failed.append(error)
@@ -143,7 +149,7 @@ def _needed(plan: Plan, in_use: Iterable[str]) -> frozenset[str]:
     return frozenset(in_use) if paths is None else with_dependencies(Store(paths), in_use)
 
 
-def _remove(store: Store, kind: str, subject: str, in_use: Collection[str]) -> bool:
+def _remove(store: Store, kind: str, subject: str, in_use: Collection[str], kept: int) -> bool:
     if kind == "garbage":
         discard(subject)
         return True
@@ -152,6 +158,8 @@ def _remove(store: Store, kind: str, subject: str, in_use: Collection[str]) -> b
         if fd is None:
             return False
         try:
+            if kept_until(subject, 0) != kept:
+                return False  # A fetch went on with it since the plan was made, and was cut again.
             discard(subject)
         finally:
             os.close(fd)

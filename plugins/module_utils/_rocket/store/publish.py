@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 
 def add(
-    store: Store, staged: str, inspection: Inspection, verdict: Verdict, source: str, signature: bytes | None, etag: str
+    store: Store,
+    staged: str,
+    inspection: Inspection,
+    verdict: Verdict,
+    source: str,
+    signature: bytes | None,
+    etag: str,
+    max_age: int = 0,
+    reference: str = "",
 ) -> ImageRecord:
     """Put the file at `staged` into the store under the image ID that the inspection found.
 
@@ -38,6 +46,8 @@ def add(
         source: URL or path it came from.
         signature: the armored signature that the verdict rests on, or None.
         etag: entity tag at the source.
+        max_age: seconds for which the source need not be asked again.
+        reference: what was asked for.
 
     Returns:
         The record as stored: with the older verdict and file where those were better.
@@ -45,6 +55,7 @@ def add(
     Raises:
         StoreError: the file changed, or the disk refused; the store is then as before.
     """
+    now = int(time.time())
     record = ImageRecord(
         id=inspection.image_id,
         name=inspection.manifest.name,
@@ -54,8 +65,11 @@ def add(
         source=source,
         file_digest=inspection.file_digest,
         file_size=inspection.file_size,
-        imported_at=int(time.time()),
+        imported_at=now,
         etag=etag,
+        max_age=max_age,
+        checked_at=now,
+        reference=reference,
     )
     try:
         with store.lock(record.id):
@@ -65,7 +79,7 @@ def add(
                     if _intact(store, present):
                         return present
                 else:
-                    record = replace(record, verdict=present.verdict, source=present.source, etag=present.etag)
+                    record = replace(present, imported_at=now)
                     signature = signature_of(store, record.id)
             _publish(store, staged, record, inspection.manifest_bytes, signature)
     finally:

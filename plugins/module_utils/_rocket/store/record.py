@@ -39,6 +39,9 @@ class ImageRecord(Record):
         file_size: its size in bytes.
         imported_at: seconds since the epoch of the last import.
         etag: strong or weak entity tag of the file at its source; empty when the source named none.
+        max_age: seconds after `checked_at` for which the source need not be asked again.
+        checked_at: seconds since the epoch of the last time that the source gave or confirmed the file.
+        reference: what was asked for then.
     """
 
     id: str
@@ -51,6 +54,9 @@ class ImageRecord(Record):
     file_size: int
     imported_at: int
     etag: str = ""
+    max_age: int = 0
+    checked_at: int = 0
+    reference: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON value, without the manifest, which is a document of its own."""

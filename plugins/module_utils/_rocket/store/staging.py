@@ -13,7 +13,7 @@ import os
 
 from ..errors import Busy
 from .files import make_directory, make_private_directory, raise_disk_error, unique_name
-from .locks import lock_fd, same_file
+from .locks import is_locked, lock_fd, same_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +68,32 @@ def staging_directory(paths: Paths) -> tuple[int, str]:
             raise_disk_error(error, path)
         if _keep(fd, path):
             return fd, path
+
+
+def named_directory(paths: Paths, name: str) -> tuple[int, str] | None:
+    """Return the descriptor (locked) and path of the directory `name`, new or left by a dead process; None if it is held.
+
+    Raises:
+        StoreError: it cannot be made or opened.
+    """
+    path = f"{paths.staging}/{name}"
+    while True:
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise_disk_error(error, path)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise_disk_error(error, path)
+        if _keep(fd, path):
+            return fd, path
+        if is_locked(path):
+            return None
 
 
 def _keep(fd: int, path: str) -> bool:

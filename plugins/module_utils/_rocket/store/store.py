@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..image.check import Inspection
     from ..paths import Paths
+    from .partial import Partial
     from .verdict import Verdict
 
 VERSION = 1
@@ -116,8 +117,27 @@ class Store(Catalogue):
         """Remove a staged file that will not be added."""
         staging.discard(path)
 
+    def partial(self, url: str) -> Partial:
+        """Return the download of a URL: what a dead process left of it, or a new one (store/partial.py).
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        from .partial import take_up
+
+        self.open_for_writing()
+        return take_up(self.paths, url)
+
     def add(
-        self, staged: str, inspection: Inspection, verdict: Verdict, source: str, signature: bytes | None = None, etag: str = ""
+        self,
+        staged: str,
+        inspection: Inspection,
+        verdict: Verdict,
+        source: str,
+        signature: bytes | None = None,
+        etag: str = "",
+        max_age: int = 0,
+        reference: str = "",
     ) -> ImageRecord:
         """Put a staged file that was verified and inspected into the store: wholly, or not at all (store/publish.py).
 
@@ -126,10 +146,10 @@ class Store(Catalogue):
         """
         from .publish import add
 
-        return add(self, staged, inspection, verdict, source, signature, etag)
+        return add(self, staged, inspection, verdict, source, signature, etag, max_age, reference)
 
-    def confirm(self, image_id: str, verdict: Verdict) -> ImageRecord:
-        """Replace the verdict of a stored image by a newer one about the same file.
+    def confirm(self, image_id: str, verdict: Verdict, **changes: int | str) -> ImageRecord:
+        """Replace the verdict of a stored image by a newer one about the same file; `changes` are further fields of its record.
 
         Raises:
             NotFound, StoreError: there is none, it is damaged, or the disk refused.
@@ -137,7 +157,7 @@ class Store(Catalogue):
         from ..record import replace
 
         with self.lock(image_id):
-            record = replace(self._record(image_id), verdict=verdict)
+            record = replace(self._record(image_id), verdict=verdict, **changes)
             directory = f"{self.paths.images}/{image_id}"
             try:
                 manifest = read_limited(f"{directory}/manifest")

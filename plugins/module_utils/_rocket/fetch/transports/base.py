@@ -15,6 +15,7 @@ from ...store.files import raise_disk_error, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...store.partial import Origin, Partial
     from ..options import Progress
 
 
@@ -24,9 +25,11 @@ class Response(Record):
     Attributes:
         url: where it came from in the end, after redirects.
         status: 200, or 304 when the entity tag still fits and nothing was sent.
-        size: bytes put into the sink.
+        size: bytes in the sink.
         etag: entity tag, empty if none was given.
         whole: the source said how much there is and all of it came; if not, only a digest or signature can tell.
+        max_age: seconds for which the source need not be asked again; None if it did not say.
+        resumed: bytes that an earlier try had brought; only a digest or signature can tell that the rest fits them.
     """
 
     url: str
@@ -34,14 +37,29 @@ class Response(Record):
     size: int
     etag: str = ""
     whole: bool = True
+    max_age: int | None = None
+    resumed: int = 0
 
 
 class Sink:
     """Takes the bytes of one response; `restart` forgets them all before another try."""
 
+    done = 0
+
     def restart(self) -> None:
         """Forget what was written."""
         raise NotImplementedError
+
+    @property
+    def origin(self) -> Origin | None:
+        """Of which object the `done` bytes are the beginning, where a try may go on behind them."""
+        return None
+
+    def remember(self, origin: Origin) -> None:
+        """Be told which object comes."""
+
+    def step_back(self) -> None:
+        """Forget the last byte: of a whole object there would be nothing left to ask for."""
 
     def expect(self, total: int) -> None:
         """Be told how many bytes will come."""
@@ -59,9 +77,11 @@ class MemorySink(Sink):
 
     def restart(self) -> None:
         self._parts = []
+        self.done = 0
 
     def write(self, data: bytes) -> None:
         self._parts.append(data)
+        self.done += len(data)
 
     @property
     def content(self) -> bytes:
@@ -70,22 +90,57 @@ class MemorySink(Sink):
 
 
 class FileSink(Sink):
-    """A staged file of the store; a full disk is an error that names path and need."""
+    """A staged file of the store; a full disk is an error that names path and need.
 
-    def __init__(self, fd: int, path: str, progress: Progress | None = None) -> None:
+    Args:
+        fd: where to write.
+        path: for messages.
+        progress: is told (bytes done, bytes in all or 0).
+        partial: the download that the file belongs to; only with one may a try go on where another ended.
+    """
+
+    def __init__(self, fd: int, path: str, progress: Progress | None = None, partial: Partial | None = None) -> None:
         self._fd = fd
         self._path = path
         self._progress = progress
-        self._done = 0
+        self._partial = partial
         self._total = 0
+        self.done = 0
+        if self.origin is None:
+            self.restart()
+        else:
+            self._seek(os.SEEK_END, 0)
+
+    @property
+    def origin(self) -> Origin | None:
+        return self._partial.origin if self._partial is not None else None
 
     def restart(self) -> None:
+        if self._partial is not None:
+            self._partial.remember(None)
+        self._cut(0)
+        self._total = 0
+
+    def remember(self, origin: Origin) -> None:
+        if self._partial is not None:
+            self._partial.remember(origin)
+
+    def step_back(self) -> None:
+        if self.origin is not None and self.done >= self.origin.total:
+            self._cut(self.origin.total - 1)
+
+    def _cut(self, size: int) -> None:
         try:
-            os.ftruncate(self._fd, 0)
-            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.ftruncate(self._fd, size)
         except OSError as error:
             raise_disk_error(error, self._path)
-        self._done = self._total = 0
+        self._seek(os.SEEK_SET, size)
+
+    def _seek(self, whence: int, offset: int) -> None:
+        try:
+            self.done = os.lseek(self._fd, offset, whence)
+        except OSError as error:
+            raise_disk_error(error, self._path)
 
     def expect(self, total: int) -> None:
         """Refuse at once what cannot fit.
@@ -100,21 +155,27 @@ class FileSink(Sink):
             free = os.fstatvfs(self._fd)
         except OSError as error:
             raise_disk_error(error, self._path)
-        if total > free.f_bavail * free.f_frsize:
+        if total - self.done > free.f_bavail * free.f_frsize:
             raise_disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path, total)
 
     def write(self, data: bytes) -> None:
         try:
             write_all(self._fd, data)
         except OSError as error:
-            raise_disk_error(error, self._path, max(self._total, self._done + len(data)))
-        self._done += len(data)
+            raise_disk_error(error, self._path, max(self._total, self.done + len(data)))
+        self.done += len(data)
         if self._progress is not None:
-            self._progress(self._done, self._total)
+            self._progress(self.done, self._total)
 
 
 class Transport:
-    """Gets the content of URLs of some schemes."""
+    """Gets the content of URLs of some schemes.
+
+    Attributes:
+        received: bytes of content that came over the network.
+    """
+
+    received = 0
 
     def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
         """Put the content of `url` into `sink`.
@@ -133,13 +194,16 @@ class Transport:
         """
         raise NotImplementedError
 
-    def unchanged(self, url: str, etag: str, own: bool = False) -> bool:
-        """Return whether `url` still has the content of this entity tag, without getting it.
+    def ask(self, url: str, etag: str, own: bool = False) -> Response:
+        """Ask whether `url` still has the content of this entity tag, without getting it: then the status is 304.
 
         Raises:
             FetchError: as get.
         """
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Give connections back that were kept for a further request."""
 
 
 def too_large(url: str, what: str, limit: int) -> FetchError:

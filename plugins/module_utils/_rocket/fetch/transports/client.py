@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""The only place that knows `requests` and `urllib3`: a fresh session for each request, and their errors as ours.
+"""The only place that knows `requests` and `urllib3`: a session an origin, and their errors as ours.
 
-The session takes nothing from the environment: no proxy, no netrc, no certificate authority. Connections are made
-here, so that the peer of the connected socket can be judged before a byte is sent.
+A session takes nothing from the environment: no proxy, no netrc, no certificate authority; and it keeps no cookies.
+Connections are made by dial.py and judged anew for each request that goes over them. Nothing is shared between origins.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import ssl
 
 from ...errors import FetchError, MissingPackage, printable
 from ..addresses import is_address
+from .dial import Peer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     import requests
 
-    from ..options import FetchOptions
+    from .dial import Dialer, Guard
 
 _TLS_CAUSES = {
     10: "the certificate has expired",
@@ -51,8 +51,16 @@ def tls_context(url: str) -> ssl.SSLContext:
     from urllib.parse import urlsplit
 
     import urllib3
+    from urllib3.util.ssltransport import SSLTransport
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    class Context(ssl.SSLContext):
+        def wrap_socket(self, sock: Any, *values: Any, **named: Any) -> Any:
+            # TLS to the origin inside TLS to a proxy: the outer one is no descriptor that OpenSSL could read by itself.
+            if isinstance(sock, ssl.SSLSocket):
+                return SSLTransport(sock, self, named.get("server_hostname"))
+            return super().wrap_socket(sock, *values, **named)
+
+    context = Context(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if getattr(urllib3, "__version__", "").startswith("1.") and is_address(urlsplit(url).hostname or ""):
         # urllib3 1 does not tell OpenSSL an IP address; without this it would refuse, with it it compares the address itself.
@@ -60,72 +68,116 @@ def tls_context(url: str) -> ssl.SSLContext:
     return context
 
 
-def connect(host: str, port: int, options: FetchOptions, judge: Callable[[socket.socket, bool], None]) -> socket.socket:
-    """Return a connected socket that `judge` has let pass.
+def load_authorities(context: ssl.SSLContext, ca_file: str) -> None:
+    """Have a context trust the authorities of a file, or where there is none those that the sessions trust.
 
     Raises:
-        FetchError: ``network-unreachable``, or what `judge` raised.
+        FetchError: ``tls-failed``: the file cannot be read.
+        MissingPackage: requests is not installed.
     """
-    mapped = next(((address, number) for name, address, number in options.connect_to if name.lower() == host.lower()), None)
+    require_packages()
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
     try:
-        connection = socket.create_connection(mapped or (host, port), options.connect_timeout)
-    except (OSError, UnicodeError) as error:
-        raise FetchError(
-            f"cannot connect: {error}",
-            where=f"{printable(host)}:{port}",
-            hint="check name, network and firewall",
-            code="network-unreachable",
-        ) from error
-    try:
-        judge(connection, mapped is not None)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        context.load_verify_locations(_existing(ca_file) if ca_file else DEFAULT_CA_BUNDLE_PATH)
+    except (OSError, ssl.SSLError) as error:
+        raise FetchError("not a file of certificate authorities", where=ca_file, hint="check ca_file", code="tls-failed") from error
 
 
-def new_session(url: str, options: FetchOptions, judge: Callable[[socket.socket, bool], None]) -> requests.Session:
-    """Return a session for one request of this URL; close it after.
+def _existing(ca_file: str) -> str:
+    if not os.path.isfile(ca_file):
+        raise FetchError("no such file of certificate authorities", where=ca_file, hint="check ca_file", code="tls-failed")
+    return ca_file
+
+
+def _connections(dialer: Dialer, guard: Guard) -> tuple[type[Any], type[Any]]:
+    """Return the pools of http and https connections that are made by `dialer` and judged before each use."""
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Judged:
+        host: str
+        port: Any
+        sock: Any
+        default_port: Any
+        _peer = Peer("")
+        used = False
+
+        def _new_conn(self) -> socket.socket:
+            connection, self._peer = dialer.open(self.host.strip("[]"), self.port or self.default_port)
+            self.used = False
+            return connection
+
+        def putrequest(self, *values: Any, **named: Any) -> Any:
+            if self.sock is None:
+                self.used = False
+            elif self.used:
+                # The connection was judged for another URL, which somebody else may have named.
+                guard.judge(self._peer)
+                with socket.socket(fileno=os.dup(self.sock.fileno())) as copy:
+                    guard.follow(copy)
+            guard.reused, self.used = self.used, True
+            return super().putrequest(*values, **named)  # type: ignore[misc]
+
+    class Plain(Judged, HTTPConnection):
+        pass
+
+    class Secure(Judged, HTTPSConnection):
+        pass
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls: Any = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls: Any = Secure
+
+    return PlainPool, SecurePool
+
+
+def new_session(url: str, ca_file: str, dialer: Dialer, guard: Guard) -> requests.Session:
+    """Return a session for the origin of this URL.
 
     Raises:
         FetchError: ``tls-failed`` when the file of certificate authorities cannot be read.
         MissingPackage: requests is not installed.
     """
     require_packages()
+    from http.cookiejar import DefaultCookiePolicy
+
     import requests
     from requests.adapters import HTTPAdapter
-    from urllib3.connection import HTTPConnection, HTTPSConnection
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return connect(self.host.strip("[]"), self.port or 80, options, judge)
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return connect(self.host.strip("[]"), self.port or 443, options, judge)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
+    plain, secure = _connections(dialer, guard)
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *values: Any, **named: Any) -> None:
             super().init_poolmanager(*values, **{**named, "ssl_context": tls_context(url)})
-            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+            self.poolmanager.pool_classes_by_scheme = {"http": plain, "https": secure}
 
-    session = requests.Session()
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            """Nowhere: requests would read the whole of an answer that redirects, and inflate it."""
+
+    session = Session()
     session.trust_env = False
     session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.adapters.clear()
-    session.mount(f"{url.partition(':')[0]}://", Adapter(max_retries=0))
-    if options.ca_file:
-        if not os.path.isfile(options.ca_file):
-            raise FetchError("no such file of certificate authorities", where=options.ca_file, hint="check ca_file", code="tls-failed")
-        session.verify = options.ca_file
+    session.mount(f"{url.partition(':')[0]}://", Adapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+    if ca_file:
+        session.verify = _existing(ca_file)
     return session
+
+
+def drain(response: requests.Response, most: int) -> None:
+    """Read what is left of a short body that nobody wants, so that the connection can serve again."""
+    text = response.headers.get("Content-Length", "")
+    if response.request.method == "HEAD" or response.status_code == 304 or (text.isdigit() and int(text[:18]) <= most):
+        try:
+            response.raw.read(most + 1, decode_content=False)
+        except errors():
+            # The answer is known; all that is lost is the connection.
+            pass
 
 
 def errors() -> tuple[type[Exception], ...]:
@@ -163,14 +215,11 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
             return cause
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = _TLS_CAUSES.get(cause.verify_code, "")
-            if not why:
-                why = "the certificate is of an unknown issuer" if cause.verify_code in _UNKNOWN_ISSUERS else cause.verify_message
-            return FetchError(
-                f"TLS failed: {why}", where=where, hint="check the server's certificate, or give its CA", code="tls-failed", cause=why
-            )
+            return tls_failure(cause, where)
     for cause in causes:
-        if isinstance(cause, (RemoteDisconnected, IncompleteRead, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)):
+        if isinstance(
+            cause, (RemoteDisconnected, IncompleteRead, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+        ):
             return truncated(url, what)
     for cause in causes:
         if isinstance(cause, (LineTooLong, HTTPException, InvalidHeader)):
@@ -179,13 +228,24 @@ def translate(error: Exception, url: str, what: str) -> FetchError:
             why = _TLS_CAUSES[62]
             return FetchError(f"TLS failed: {why}", where=where, hint="check the name in the URL", code="tls-failed", cause=why)
         if isinstance(cause, ssl.SSLError):
-            return FetchError(
-                f"TLS failed: {printable(str(cause.reason))}", where=where, hint="the server needs TLS 1.2 or later", code="tls-failed"
-            )
+            return tls_failure(cause, where)
         if isinstance(cause, (socket.timeout, TimeoutError)):
             return FetchError(f"the server stopped sending the {what}", where=where, hint="try again later", code="too-slow")
     return FetchError(
         f"the connection failed: {printable(str(error))}", where=where, hint="check name, network and server", code="network-unreachable"
+    )
+
+
+def tls_failure(error: ssl.SSLError, where: str) -> FetchError:
+    """Return the error for a handshake that failed; the fact ``cause`` says why a certificate does not do."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        why = printable(error.reason or str(error))
+        return FetchError(f"TLS failed: {why}", where=where, hint="the server needs TLS 1.2 or later", code="tls-failed")
+    why = _TLS_CAUSES.get(error.verify_code, "")
+    if not why:
+        why = "the certificate is of an unknown issuer" if error.verify_code in _UNKNOWN_ISSUERS else error.verify_message
+    return FetchError(
+        f"TLS failed: {why}", where=where, hint="check the server's certificate, or give its CA", code="tls-failed", cause=why
     )
 
 

@@ -3,18 +3,23 @@
 """https, and http where the operator allowed it by name: what a hostile or broken server can do ends in an error.
 
 Redirects are followed by hand, bytes are counted, nothing is inflated, a watchdog keeps the time; retries are few and
-only after failures that pass. Not handled here: proxies, credentials, resuming a download (a retry starts over).
+only after failures that pass, and go on where the last one ended if the server has the very same object.
 """
 
 from __future__ import annotations
 
 import time
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import urldefrag
 
 from ...errors import FetchError, printable
+from ...store.partial import Origin
+from .. import configuration
 from ..addresses import Peers, check_url
-from . import client
+from ..credentials import Credentials
+from . import answers, client
 from .base import Response, Sink, Transport, too_large
+from .dial import Dialer, Guard
+from .hop import Hop, Request, host_of, redirected
 from .watchdog import Watchdog
 
 TYPE_CHECKING = False
@@ -24,13 +29,38 @@ if TYPE_CHECKING:
 
     import requests
 
+    from ..configuration import Configuration
     from ..options import FetchOptions
+    from .dial import Peer
 
-REDIRECTS = (301, 302, 303, 307, 308)
-_TRANSIENT = (429, 500, 502, 503, 504)
+    Answer = Callable[["requests.Response", Hop], Response]
+
 _MOST_REDIRECTS = 10
 _BLOCK = 16 << 10
-_LOGIN_PAGES = ("text/html", "application/xhtml+xml")
+_DRAINED = 64 << 10
+_PROGRESS = 1 << 20
+
+
+class _Judge(Guard):
+    """Whether the URL of this moment may be asked for over a connection."""
+
+    def __init__(self, allow_private: bool) -> None:
+        self._peers = Peers(allow_private)
+        self._url, self._own = "", False
+        self._watch: Watchdog | None = None
+
+    def now(self, hop: Hop, own: bool) -> None:
+        """Be told of the next request."""
+        self._url, self._own, self._watch = hop.url, own, hop.watch
+        self.reused = False
+
+    def judge(self, peer: Peer) -> None:
+        if peer.address:
+            self._peers.check(peer.address, self._url, self._own, peer.mapped)
+
+    def follow(self, connection: socket.socket) -> None:
+        if self._watch is not None:
+            self._watch.follow(connection)
 
 
 class HttpsTransport(Transport):
@@ -39,212 +69,197 @@ class HttpsTransport(Transport):
     Args:
         options: what the operator said.
         sleep: waits between tries; for tests.
+        configured: what is configured on the host; by default it is read from there.
+
+    Attributes:
+        received: bytes of content that came over the network.
     """
 
-    def __init__(self, options: FetchOptions, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, options: FetchOptions, sleep: Callable[[float], None] = time.sleep, configured: Configuration | None = None) -> None:
         self._options = options
-        self._end = time.monotonic() + options.deadline
-        self._peers = Peers(options.allow_private)
         self._sleep = sleep
+        self._end = time.monotonic() + options.deadline
+        self._configured = configuration.load(options.layers) if configured is None else configured
+        self._credentials = Credentials(options.layers)
+        self._guard = _Judge(options.allow_private)
+        self._dialer = Dialer(options, self._configured, self._credentials, self._guard, self._end)
+        self._sessions: dict[str, requests.Session] = {}
+        self.received = 0
+
+    def close(self) -> None:
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
 
     def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
-        def answer(response: requests.Response, at: str, watch: Watchdog) -> Response:
-            if etag and response.status_code == 304:
-                return Response(url=at, status=304, size=0, etag=etag)
-            _check_answer(response, at, what)
-            return _receive(response, at, sink, limit, what, watch)
+        def answer(response: requests.Response, hop: Hop) -> Response:
+            if etag and response.status_code == answers.UNCHANGED:
+                return Response(url=hop.url, status=answers.UNCHANGED, size=0, etag=etag, max_age=answers.max_age(response))
+            return self._receive(response, hop, sink, limit)
+
+        attempt, parts = 1, True
+        while True:
+            sink.step_back()
+            start = sink.done if parts and sink.origin is not None else 0
+            before = sink.done
+            try:
+                return self._follow(Request("GET", url, what, own, etag, sink.origin if start else None, start), answer)
+            except FetchError as error:
+                if error.code == "range-mismatch" and start:
+                    parts = False
+                else:
+                    attempt = self._again(attempt, error, sink.done - before if sink.origin is not None else 0)
+
+    def ask(self, url: str, etag: str, own: bool = False) -> Response:
+        def answer(response: requests.Response, hop: Hop) -> Response:
+            if response.status_code != answers.UNCHANGED:
+                answers.check_status(response, hop.url, "image")
+            found = answers.tag(response)
+            same = response.status_code == answers.UNCHANGED or (bool(etag) and found == etag)
+            return Response(url=hop.url, status=answers.UNCHANGED if same else 200, size=0, etag=found, max_age=answers.max_age(response))
 
         attempt = 1
         while True:
             try:
-                return self._follow("GET", url, what, etag, own, answer)
+                return self._follow(Request("HEAD", url, "image", own, etag), answer)
             except FetchError as error:
-                if not error.facts.get("transient") or attempt >= self._options.attempts:
-                    raise
-                self._pause(attempt, error)
-            sink.restart()
-            attempt += 1
+                attempt = self._again(attempt, error)
 
-    def unchanged(self, url: str, etag: str, own: bool = False) -> bool:
-        def answer(response: requests.Response, at: str, watch: Watchdog) -> Response:
-            if response.status_code != 304:
-                _check_answer(response, at, "image")
-            return Response(url=at, status=response.status_code, size=0, etag=_tag(response))
+    def _again(self, attempt: int, error: FetchError, gained: int = 0) -> int:
+        """Wait before another try, at least as long as the server asked for, and return its number.
 
-        found = self._follow("HEAD", url, "image", etag, own, answer)
-        return found.status == 304 or (bool(etag) and found.etag == etag)
-
-    def _pause(self, attempt: int, error: FetchError) -> None:
-        """Wait before another try; at least as long as the server asked for.
+        A try that brought enough starts the count anew: what ends it all is the deadline.
 
         Raises:
-            FetchError: `error`, when the deadline comes first.
+            FetchError: `error`, when it does not pass, was seen often enough, or the deadline comes first.
         """
         import random
 
-        wait = self._options.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+        if gained >= _PROGRESS:
+            attempt = 0
+        if not error.facts.get("transient") or attempt >= self._options.attempts:
+            raise error
+        wait = self._options.backoff * 2 ** max(attempt - 1, 0) * random.uniform(0.5, 1.5)
         wait = max(wait, float(error.facts.get("retry_after", 0)))
         if time.monotonic() + wait >= self._end:
             raise error
         self._sleep(wait)
+        return attempt + 1
 
-    def _follow(
-        self, method: str, url: str, what: str, etag: str, own: bool, answer: Callable[[requests.Response, str, Watchdog], Response]
-    ) -> Response:
-        """Ask, and follow redirects (V6); what is sent to the first origin only is dropped when the origin changes."""
-        options = self._options
-        at = urldefrag(url)[0]
-        origin = check_url(at, options.schemes)
+    def _follow(self, request: Request, answer: Answer) -> Response:
+        """Ask, and follow redirects (V6); what is meant for one origin only is not sent to another."""
+        schemes = self._options.schemes
+        at = urldefrag(request.url)[0]
+        first = host_of(check_url(at, schemes))
+        stayed = True
+        with Watchdog(self._end, self._options.minimum_rate, self._options.rate_window) as watch:
+            for number in range(_MOST_REDIRECTS + 1):
+                hop = Hop(request, at, host_of(check_url(at, schemes, "redirect-refused")), watch)
+                stayed = stayed and hop.host == first
+                self._guard.now(hop, request.own and number == 0)
+                found = self._ask(hop, self._headers(hop, stayed), answer)
+                if isinstance(found, Response):
+                    return found
+                at = redirected(at, found, schemes)
+        raise FetchError(
+            f"more than {_MOST_REDIRECTS} redirects", where=printable(request.url), hint="repair the server", code="redirect-refused"
+        )
+
+    def _headers(self, hop: Hop, stayed: bool) -> dict[str, str]:
         headers = {"User-Agent": "rocket", "Accept-Encoding": "identity", "Accept": "*/*"}
-        if etag:
-            headers["If-None-Match"] = etag
-        with Watchdog(self._end, options.minimum_rate, options.rate_window) as watch:
-            for hop in range(_MOST_REDIRECTS + 1):
-                target = self._ask(method, at, headers, what, own and hop == 0, watch, answer)
-                if isinstance(target, Response):
-                    return target
-                at = _redirect(at, target, options.schemes)
-                if check_url(at, options.schemes, "redirect-refused") != origin:
-                    headers.pop("If-None-Match", None)
-        raise FetchError(f"more than {_MOST_REDIRECTS} redirects", where=printable(url), hint="repair the server", code="redirect-refused")
+        if hop.request.etag and stayed:
+            headers["If-None-Match"] = hop.request.etag
+        if hop.origin is not None:
+            headers.update({"Range": f"bytes={hop.request.start}-", "If-Range": hop.origin.etag})
+        credential = self._credentials.for_url(hop.url)
+        if credential is not None:
+            headers["Authorization"] = credential.header
+        return headers
 
-    def _ask(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        what: str,
-        own: bool,
-        watch: Watchdog,
-        answer: Callable[[requests.Response, str, Watchdog], Response],
-    ) -> Response | str:
+    def _session(self, hop: Hop) -> requests.Session:
+        if hop.host not in self._sessions:
+            _scheme, host, port = check_url(hop.url, self._options.schemes)
+            ca_file = self._options.ca_file or self._configured.ca_file(host, port)
+            self._sessions[hop.host] = client.new_session(hop.url, ca_file, self._dialer, self._guard)
+        return self._sessions[hop.host]
+
+    def _ask(self, hop: Hop, headers: dict[str, str], answer: Answer) -> Response | str:
         """Return the answer, or where the server redirects to."""
-
-        def judge(connection: socket.socket, mapped: bool) -> None:
-            self._peers.check(str(connection.getpeername()[0]), url, own, mapped)
-            watch.follow(connection)
-
-        session = client.new_session(url, self._options, judge)
+        session = self._session(hop)
         failures = client.errors()
         timeouts = (self._options.connect_timeout, self._options.read_timeout)
-        try:
-            watch.check(url)
-            with session.request(method, url, headers=headers, stream=True, allow_redirects=False, timeout=timeouts) as response:
-                if response.status_code in REDIRECTS and "Location" in response.headers:
-                    return str(response.headers["Location"])
-                return answer(response, url, watch)
-        except failures as error:
-            watch.check(url)
-            raise client.translate(error, url, what) from error
-        except FetchError as error:
-            if error.code not in ("deadline", "too-slow"):
-                watch.check(url)
-            raise
-        finally:
-            session.close()
+        while True:
+            answered = False
+            try:
+                hop.watch.check(hop.url)
+                with session.request(
+                    hop.request.method, hop.url, headers=headers, stream=True, allow_redirects=False, timeout=timeouts
+                ) as response:
+                    answered = True
+                    return self._take(response, hop, answer)
+            except failures as error:
+                hop.watch.check(hop.url)
+                failure = client.translate(error, hop.url, hop.request.what)
+                if answered or not self._guard.reused or failure.code == "too-slow":
+                    raise failure from error
+                # The server had given the connection up: that says nothing about the request, which goes over a new one.
+                session.close()
+            except FetchError as error:
+                if error.code != "deadline":
+                    hop.watch.check(hop.url)
+                if error.facts.get("status") == 401:
+                    error.hint = self._credentials.advice_for(hop.url)
+                raise
 
+    def _take(self, response: requests.Response, hop: Hop, answer: Answer) -> Response | str:
+        if response.status_code not in (200, answers.PARTIAL) or hop.request.method == "HEAD":
+            client.drain(response, _DRAINED)
+        if response.status_code in answers.REDIRECTS and "Location" in response.headers:
+            return str(response.headers["Location"])
+        return answer(response, hop)
 
-def _redirect(at: str, location: str, schemes: tuple[str, ...]) -> str:
-    """Return the absolute URL of a redirect.
-
-    Raises:
-        FetchError: ``redirect-refused``: from https to anything else, or a URL that would be refused anyway.
-    """
-    try:
-        target = urldefrag(urljoin(at, location))[0]
-    except ValueError as error:
-        raise FetchError(f"redirect to what is no URL: {error}", where=printable(at), code="redirect-refused") from error
-    allowed = ("https",) if at.startswith("https:") else schemes
-    try:
-        check_url(target, allowed, "redirect-refused")
-    except FetchError as error:
-        raise FetchError(
-            f"redirect refused: {error.what}",
-            where=f"{printable(at)} -> {printable(target)}",
-            hint="repair the server",
-            code="redirect-refused",
-        ) from error
-    return target
-
-
-def _check_answer(response: requests.Response, url: str, what: str) -> None:
-    """Let only a plain 200 with unencoded content of a fitting kind pass."""
-    status = response.status_code
-    where = printable(url)
-    if status != 200:
-        facts: dict[str, object] = {"status": status}
-        if status in _TRANSIENT:
-            facts.update(transient=True, retry_after=_retry_after(response.headers.get("Retry-After", "")))
-        hint = {401: "the server wants credentials", 403: "the server refuses this host or client", 404: "check name and version"}.get(
-            status, "look into the server's log"
-        )
-        raise FetchError(f"the server answers {status} for the {what}", where=where, hint=hint, code="http-status", **facts)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise FetchError(
-            f"the server encodes the {what} as {printable(encoding)}, unasked",
-            where=where,
-            hint="turn content encoding off for these files",
-            code="encoding-refused",
-        )
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if what != "discovery page" and kind in _LOGIN_PAGES:
-        raise FetchError(
-            f"the server sends a web page ({kind}) for the {what}",
-            where=where,
-            hint="is there a login or a proxy in the way?",
-            code="not-an-image",
+    def _receive(self, response: requests.Response, hop: Hop, sink: Sink, limit: int) -> Response:
+        """Put the body into the sink, behind what it has or from the start; a length that was given has to be met exactly."""
+        what, start = hop.request.what, 0
+        origin = hop.origin
+        if origin is not None and response.status_code in (answers.PARTIAL, answers.NO_SUCH_RANGE):
+            start = hop.request.start
+            answers.check_part(response, hop.url, origin, start)
+            total: int | None = origin.total
+        else:
+            answers.check_status(response, hop.url, what)
+            total = answers.length(response, hop.url)
+            sink.restart()
+        answers.check_content(response, hop.url, what)
+        if total is not None:
+            if total > limit:
+                raise too_large(hop.url, what, limit)
+            sink.expect(total)
+        etag = answers.strong_tag(response)
+        if etag and total and not start and answers.can_resume(response):
+            sink.remember(Origin(hop.request.url, hop.host, etag, total))
+        self._copy(response, hop, sink, limit, total)
+        whole = total is not None or answers.chunked(response)
+        return Response(
+            url=hop.url,
+            status=200,
+            size=sink.done,
+            etag=answers.tag(response),
+            whole=whole,
+            max_age=answers.max_age(response),
+            resumed=start,
         )
 
-
-def _receive(response: requests.Response, url: str, sink: Sink, limit: int, what: str, watch: Watchdog) -> Response:
-    """Put the body into the sink; a length that was given has to be met exactly."""
-    expected = _length(response, url)
-    if expected is not None:
-        if expected > limit:
-            raise too_large(url, what, limit)
-        sink.expect(expected)
-    count = 0
-    while True:
-        block = response.raw.read(_BLOCK, decode_content=False)
-        watch.check(url)
-        if not block:
-            break
-        count += len(block)
-        watch.count(len(block))
-        if count > limit:
-            raise too_large(url, what, limit)
-        sink.write(block)
-    if expected is not None and count != expected:
-        raise client.truncated(url, what)
-    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    return Response(url=url, status=200, size=count, etag=_tag(response), whole=expected is not None or chunked)
-
-
-def _length(response: requests.Response, url: str) -> int | None:
-    if "Transfer-Encoding" in response.headers:
-        return None
-    text = response.headers.get("Content-Length")
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise client.malformed(url, f"Content-Length {printable(text)}")
-    return int(text)
-
-
-def _tag(response: requests.Response) -> str:
-    """The entity tag, where it is one that can be stored and sent back."""
-    tag = str(response.headers.get("ETag", ""))
-    return tag if len(tag) <= 256 and all(" " < character <= "~" for character in tag) else ""
-
-
-def _retry_after(text: str) -> float:
-    """Seconds that the server asks to wait: a number, or a date."""
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return 0.0
+    def _copy(self, response: requests.Response, hop: Hop, sink: Sink, limit: int, total: int | None) -> None:
+        while True:
+            block = response.raw.read(_BLOCK, decode_content=False)
+            hop.watch.check(hop.url)
+            if not block:
+                break
+            self.received += len(block)
+            hop.watch.count(len(block))
+            if sink.done + len(block) > limit:
+                raise too_large(hop.url, hop.request.what, limit)
+            sink.write(block)
+        if total is not None and sink.done < total:
+            raise client.truncated(hop.url, hop.request.what)

@@ -8,16 +8,45 @@ from ...errors import FetchError, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ..configuration import Configuration
     from ..options import FetchOptions
     from .base import Transport
 
 
 class Transports:
-    """The transports of one fetch; the deadline counts from its making."""
+    """The transports of one fetch; the deadline counts from its making. They keep connections until the end of the ``with`` block."""
 
     def __init__(self, options: FetchOptions) -> None:
         self._options = options
         self._made: dict[str, Transport] = {}
+        self._configured: Configuration | None = None
+
+    def __enter__(self) -> Transports:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for transport in self._made.values():
+            transport.close()
+
+    @property
+    def configured(self) -> Configuration:
+        """What is configured on this host for fetching.
+
+        Raises:
+            HostError, SpecError: it is not as it should be.
+        """
+        if self._configured is None:
+            from ..configuration import load
+
+            self._configured = load(self._options.layers)
+        return self._configured
+
+    @property
+    def received(self) -> int:
+        """Bytes of content that came over the network so far."""
+        return sum(transport.received for transport in self._made.values())
 
     def schemes(self) -> tuple[str, ...]:
         """Return the schemes that may be used."""
@@ -45,4 +74,4 @@ class Transports:
             return FileTransport()
         from .https import HttpsTransport
 
-        return HttpsTransport(self._options)
+        return HttpsTransport(self._options, configured=self.configured)

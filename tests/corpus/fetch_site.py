@@ -126,10 +126,10 @@ class _Answers(BaseHTTPRequestHandler):
         with site.lock:
             site.requests.append((self.command, host, self.path, dict(self.headers)))
         answer = site.pages.get((host, self.path), site.pages.get(self.path))
-        self.close_connection = True
         if answer is None:
-            self.send_error(404)
+            self.reply(b"not here", 404)
         elif callable(answer):
+            self.close_connection = True
             answer(self)
         else:
             self.reply(answer)
@@ -138,6 +138,7 @@ class _Answers(BaseHTTPRequestHandler):
 
     def reply(self, content: bytes, status=200, **headers: str) -> None:
         """Answer as a proper server does, with an entity tag."""
+        self.close_connection = False
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         same = status == 200 and self.headers.get("If-None-Match") == tag
         self.send_response(304 if same else status)
@@ -146,7 +147,6 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         if not same:
             self.send_header("Content-Length", str(len(content)))
-        self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD" and not same:
             self.wfile.write(content)
@@ -165,6 +165,12 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
+    def get_request(self):
+        found = super().get_request()
+        with self.site.lock:
+            self.site.connections += 1
+        return found
+
     def handle_error(self, request, client_address) -> None:
         """Clients that hang up are part of the tests."""
 
@@ -175,11 +181,13 @@ class Site:
     Attributes:
         pages: path, or (host, path), to content or to a function of the request.
         requests: (method, host, path, headers) of all requests so far.
+        connections: how many were made so far; each is one handshake.
     """
 
     def __init__(self, certificate: str | None) -> None:
         self.pages: dict = {}
         self.requests: list = []
+        self.connections = 0
         self.lock = threading.Lock()
         self.server = _Server(("127.0.0.1", 0), _Answers)
         self.server.site = self

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""One place of an image: signature, file, verification, store (V8, V11; docs/store.md, "Fetching").
+
+A file that was cut is gone on with where something can tell afterwards that it is right: a signature or a pinned image ID. If
+that says no, the file comes once more from its beginning.
+"""
+
+from __future__ import annotations
+
+from ..errors import ArchiveError, FetchError, SpecError, TrustError, printable
+from ..spec.image_name import ImageName
+from .fetched import Fetched
+from .stored import platform
+from .transports.base import FileSink, MemorySink
+from .verification import Wanted, check_file, needs_signature
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..store.partial import Partial
+    from ..store.store import Store
+    from .discovery import Endpoint
+    from .options import FetchOptions, Progress
+    from .reference import Reference
+    from .transports.base import Response
+    from .transports.registry import Transports
+    from .verification import Verifier
+
+SIGNATURE_LIMIT = 64 << 10
+# After these a further fetch may go on where this one was cut.
+_PASSING = ("deadline", "too-slow", "network-unreachable", "proxy-failed")
+
+
+class Download:
+    """Downloads into a store.
+
+    Args:
+        store: where to.
+        verifier: what trust/ says about files.
+        options: what the operator said.
+        progress: is told (bytes done, bytes in all or 0) while an image comes.
+    """
+
+    def __init__(self, store: Store, verifier: Verifier, options: FetchOptions, progress: Progress | None) -> None:
+        self._store = store
+        self._verifier = verifier
+        self._options = options
+        self._progress = progress
+
+    def get(self, place: Endpoint, name: ImageName | None, wanted: Reference, transports: Transports) -> Fetched:
+        """Return the image at a place, verified and stored.
+
+        Args:
+            place: where it is.
+            name: what it has to be called, where that is known.
+            wanted: what the operator asked for.
+            transports: of this fetch.
+
+        Raises:
+            TrustError, FetchError, ArchiveError, SpecError, StoreError: nothing of it is in the store.
+        """
+        signature = _signature(place, transports) if needs_signature(self._options) else None
+        for again in (False, True):
+            partial = self._store.partial(place.image)
+            keep = False
+            try:
+                if again or (signature is None and not self._options.expected_id):
+                    partial.remember(None)
+                try:
+                    response = self._receive(place, signature, partial, transports)
+                except FetchError as error:
+                    keep = bool(error.facts.get("transient")) or error.code in _PASSING
+                    raise
+                except KeyboardInterrupt:
+                    keep = True
+                    raise
+                try:
+                    return self._enter(place, name, wanted, signature, partial, response)
+                except (TrustError, FetchError, ArchiveError, SpecError):
+                    if not response.resumed:
+                        raise
+            finally:
+                partial.close(keep)
+        raise FetchError("a download that started over was gone on with", where=printable(place.image), code="range-mismatch")
+
+    def forget(self, place: Endpoint) -> None:
+        """Give up what came of a place before it was cut."""
+        self._store.partial(place.image).close()
+
+    def _receive(self, place: Endpoint, signature: bytes | None, partial: Partial, transports: Transports) -> Response:
+        options = self._options
+        decided = signature is not None or bool(options.expected_id)
+        sink = FileSink(partial.fd, partial.path, self._progress, partial if decided else None)
+        response = transports.of(place.image).get(place.image, sink, options.image_limit, "image", own=place.own)
+        if not response.whole and not decided:
+            raise FetchError(
+                "the server does not say how long the image is, and no signature can tell",
+                where=place.image,
+                hint="serve it with a Content-Length, or sign it",
+                code="body-truncated",
+            )
+        return response
+
+    def _enter(
+        self, place: Endpoint, name: ImageName | None, wanted: Reference, signature: bytes | None, partial: Partial, response: Response
+    ) -> Fetched:
+        # What we filled in for a name only feeds the template; os and arch of an image still have to be this host's.
+        named = isinstance(wanted, ImageName)
+        host = tuple(label for label in platform() if name is None or name.label(label[0]) is None) if named else ()
+        inspection, verdict = check_file(partial.fd, signature, place.image, Wanted(name, host), self._options, self._verifier)
+        record = self._store.add(
+            partial.path,
+            inspection,
+            verdict,
+            place.image,
+            signature,
+            response.etag,
+            max_age=response.max_age or 0,
+            reference=str(wanted),
+        )
+        return Fetched(record, "file" if place.image.startswith("file:") else "network", resumed=response.resumed)
+
+
+def _signature(place: Endpoint, transports: Transports) -> bytes:
+    """Return the signature of an image; that there is none is a matter of trust, not of the network."""
+    sink = MemorySink()
+    try:
+        transports.of(place.signature).get(place.signature, sink, SIGNATURE_LIMIT, "signature", own=place.own)
+    except FetchError as error:
+        if error.facts.get("absent") or error.facts.get("status") in (404, 410):
+            raise TrustError(
+                f"the image is not signed: there is no {printable(place.signature)}",
+                where=printable(place.image),
+                code="signature-missing",
+                hint="ask its supplier to sign it, pin its image ID, or allow it with --insecure-options=image",
+            ) from error
+        raise
+    return sink.content
