@@ -27,10 +27,10 @@ from _rocket.store.verdict import Signer, Verdict
 NAMES = ("example.com", "cdn.example.net", "localhost")
 
 
-def archive(name="example.com/app", files=None, labels=(("version", "1.0"),), compression="gz") -> bytes:
+def archive(name="example.com/app", files=None, labels=(("version", "1.0"),), compression="gz", **members) -> bytes:
     """Return an image archive."""
     named = [{"name": label, "value": value} for label, value in labels]
-    manifest = json.dumps({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, "labels": named}).encode()
+    manifest = json.dumps({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, "labels": named, **members}).encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=f"w:{compression}", format=tarfile.PAX_FORMAT) as tar:
         for path, content in {"manifest": manifest, "rootfs": None, **(files or {"rootfs/hello": b"hello\n"})}.items():

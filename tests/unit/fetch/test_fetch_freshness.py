@@ -13,7 +13,7 @@ from requests.structures import CaseInsensitiveDict
 
 from _rocket.fetch import stored
 from _rocket.fetch.transports.answers import max_age
-from _rocket.store import publish as publishing
+from _rocket.store import record as records
 
 NAME = "example.com/app"
 IMAGE = "/images/app.aci"
@@ -48,7 +48,7 @@ def test_what_a_source_says_of_its_age_is_read_strictly(headers, expected):
 def clock(monkeypatch):
     """The clock of what decides about age; its hands are moved by tests."""
     hands = SimpleNamespace(now=int(time.time()))
-    for module in (stored, publishing):
+    for module in (stored, records):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: hands.now))
     return hands
 

@@ -13,6 +13,7 @@ from _rocket.run.declaration import Declaration
 from _rocket.run.ensure import Means, apply, observe, plan_pod
 from _rocket.run.launch_record import decode
 from _rocket.spec.image_manifest import ImageManifest
+from _rocket.store.record import new_record
 from _rocket.store.store import Store
 from _rocket.store.verdict import Verdict
 
@@ -35,7 +36,8 @@ def stored(paths, tmp_path) -> Store:
     with open(output, "rb") as source:
         os.write(fd, source.read())
     os.close(fd)
-    store.add(staged, inspect(staged, Limits()), Verdict("pinned"), output)
+    inspection = inspect(staged, Limits())
+    store.add(staged, new_record(inspection, Verdict("pinned"), output), inspection.manifest_bytes)
     return store
 
 

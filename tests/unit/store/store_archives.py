@@ -10,6 +10,7 @@ import os
 import tarfile
 
 from _rocket.image.check import inspect
+from _rocket.store.record import new_record
 from _rocket.store.store import Store
 from _rocket.store.verdict import Signer, Verdict
 
@@ -55,6 +56,6 @@ class Imports:
     ):
         fd, path, inspection = self.stage(archive(**named) if data is None else data)
         try:
-            return self.store.add(path, inspection, verdict, source, signature)
+            return self.store.add(path, new_record(inspection, verdict, source), inspection.manifest_bytes, signature)
         finally:
             os.close(fd)

@@ -12,8 +12,8 @@ from store_archives import INSECURE, PINNED, SIGNED, archive
 
 from _rocket.errors import Ambiguous, Busy, NotFound, StoreError
 from _rocket.spec.image_name import ImageName
-from _rocket.store import publish
-from _rocket.store.record import bytes_digest
+from _rocket.store import record as records
+from _rocket.store.record import bytes_digest, new_record
 from _rocket.store.store import Store
 
 
@@ -41,7 +41,7 @@ def test_nothing_of_the_store_is_readable_for_others(store, imports, paths):
 
 
 def test_names_are_found_by_labels_and_the_newest_import_wins(store, imports, monkeypatch):
-    monkeypatch.setattr(publish.time, "time", lambda: 1000)
+    monkeypatch.setattr(records.time, "time", lambda: 1000)
     first = imports(version="1.0")
     second = imports(version="2.0")
     imports(name="example.com/app2")
@@ -51,7 +51,7 @@ def test_names_are_found_by_labels_and_the_newest_import_wins(store, imports, mo
         store.resolve("example.com/app:3.0")
     with pytest.raises(NotFound):
         store.resolve("example.com/app:1.0,os=linux")
-    monkeypatch.setattr(publish.time, "time", lambda: 2000)
+    monkeypatch.setattr(records.time, "time", lambda: 2000)
     imports(version="1.0")
     assert store.resolve("example.com/app").id == first.id
     assert len(store.images()) == 3
@@ -207,7 +207,7 @@ def test_a_staged_file_that_grew_is_refused(store, imports, leftovers):
     fd, path, inspection = imports.stage(archive())
     os.write(fd, b"more")
     with pytest.raises(StoreError, match="changed"):
-        store.add(path, inspection, SIGNED, "x", b"s")
+        store.add(path, new_record(inspection, SIGNED, "x"), inspection.manifest_bytes, b"s")
     os.close(fd)
     assert store.images() == [] and leftovers() == []
 

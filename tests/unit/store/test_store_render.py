@@ -11,7 +11,8 @@ import pytest
 from store_archives import archive
 
 from _rocket.errors import Busy, NotFound, StoreError
-from _rocket.store import dependencies, publish
+from _rocket.store import dependencies
+from _rocket.store import record as records
 from _rocket.store.collect import collect, plan_gc
 from _rocket.store.dependencies import recorded, tree_id, visits, with_dependencies
 from _rocket.store.render import repair
@@ -204,11 +205,11 @@ def test_a_tree_says_what_it_is_made_of(store, image, paths):
 
 
 def test_a_newer_dependency_makes_another_tree_and_the_old_one_goes_when_nobody_has_it(store, image, paths, monkeypatch):
-    monkeypatch.setattr(publish.time, "time", lambda: 1000)
+    monkeypatch.setattr(records.time, "time", lambda: 1000)
     image("b", version="1.0")
     a = image("a", "b")
     old = store.tree(a.id).split("/")[-2]
-    monkeypatch.setattr(publish.time, "time", lambda: 2000)
+    monkeypatch.setattr(records.time, "time", lambda: 2000)
     new_b = image("b", version="2.0", files={"rootfs/new": b""})
     new = store.tree(a.id).split("/")[-2]
     assert old != new and "new" in found(store, a)

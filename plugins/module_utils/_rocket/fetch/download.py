@@ -1,15 +1,17 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One place of an image: signature, file, verification, store (V8, V11; docs/store.md, "Fetching").
+"""One place of an image: signature, file, verification (V8, V11; docs/store.md, "Fetching").
 
-A file that was cut is gone on with where something can tell afterwards that it is right: a signature or a pinned image ID. If
-that says no, the file comes once more from its beginning.
+What was verified waits in staging, so that an image and all that it depends on enter the store together. A file that was cut
+is gone on with where something can tell afterwards that it is right: a signature or a pinned image ID. If that says no, the file
+comes once more from its beginning.
 """
 
 from __future__ import annotations
 
 from ..errors import ArchiveError, FetchError, SpecError, TrustError, printable
 from ..spec.image_name import ImageName
+from ..store.record import new_record
 from .fetched import Fetched
 from .stored import platform
 from .transports.base import FileSink, MemorySink
@@ -18,6 +20,7 @@ from .verification import Wanted, check_file, needs_signature
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..store.partial import Partial
+    from ..store.record import ImageRecord
     from ..store.store import Store
     from .discovery import Endpoint
     from .options import FetchOptions, Progress
@@ -31,38 +34,73 @@ SIGNATURE_LIMIT = 64 << 10
 _PASSING = ("deadline", "too-slow", "network-unreachable", "proxy-failed")
 
 
+class Arrived:
+    """A verified file in staging; enter() puts it into the store, close() gives it up.
+
+    Attributes:
+        record: the image as the store will have it.
+        resumed: bytes that an earlier try had brought.
+        transferred: bytes of content that came over the network for it.
+    """
+
+    def __init__(self, partial: Partial, record: ImageRecord, manifest: bytes, signature: bytes | None, resumed: int) -> None:
+        self.record = record
+        self.resumed = resumed
+        self.transferred = 0
+        self._partial = partial
+        self._manifest = manifest
+        self._signature = signature
+
+    def enter(self, store: Store) -> Fetched:
+        """Put the image into the store.
+
+        Raises:
+            StoreError: the disk refused; nothing of it is in the store.
+        """
+        place = "file" if self.record.source.startswith("file:") else "network"
+        record = store.add(self._partial.path, self.record, self._manifest, self._signature)
+        return Fetched(record, place, self.transferred, resumed=self.resumed)
+
+    def close(self) -> None:
+        """Remove what is left in staging."""
+        self._partial.close()
+
+
 class Download:
-    """Downloads into a store.
+    """Downloads into the staging of a store.
 
     Args:
-        store: where to.
+        store: whose staging.
         verifier: what trust/ says about files.
         options: what the operator said.
         progress: is told (bytes done, bytes in all or 0) while an image comes.
+
+    Attributes:
+        progress: the same; another one may take its place.
     """
 
     def __init__(self, store: Store, verifier: Verifier, options: FetchOptions, progress: Progress | None) -> None:
         self._store = store
         self._verifier = verifier
         self._options = options
-        self._progress = progress
+        self.progress = progress
 
-    def get(self, place: Endpoint, name: ImageName | None, wanted: Reference, transports: Transports) -> Fetched:
-        """Return the image at a place, verified and stored.
+    def get(self, place: Endpoint, name: ImageName | None, wanted: Reference, transports: Transports) -> Arrived:
+        """Return the image at a place, verified; the caller closes it.
 
         Args:
             place: where it is.
             name: what it has to be called, where that is known.
-            wanted: what the operator asked for.
+            wanted: what was asked for.
             transports: of this fetch.
 
         Raises:
-            TrustError, FetchError, ArchiveError, SpecError, StoreError: nothing of it is in the store.
+            TrustError, FetchError, ArchiveError, SpecError, StoreError: nothing of it is left.
         """
         signature = _signature(place, transports) if needs_signature(self._options) else None
         for again in (False, True):
             partial = self._store.partial(place.image)
-            keep = False
+            arrived, keep = None, False
             try:
                 if again or (signature is None and not self._options.expected_id):
                     partial.remember(None)
@@ -75,12 +113,14 @@ class Download:
                     keep = True
                     raise
                 try:
-                    return self._enter(place, name, wanted, signature, partial, response)
+                    arrived = self._checked(place, name, wanted, signature, partial, response)
+                    return arrived
                 except (TrustError, FetchError, ArchiveError, SpecError):
                     if not response.resumed:
                         raise
             finally:
-                partial.close(keep)
+                if arrived is None:
+                    partial.close(keep)
         raise FetchError("a download that started over was gone on with", where=printable(place.image), code="range-mismatch")
 
     def forget(self, place: Endpoint) -> None:
@@ -90,7 +130,7 @@ class Download:
     def _receive(self, place: Endpoint, signature: bytes | None, partial: Partial, transports: Transports) -> Response:
         options = self._options
         decided = signature is not None or bool(options.expected_id)
-        sink = FileSink(partial.fd, partial.path, self._progress, partial if decided else None)
+        sink = FileSink(partial.fd, partial.path, self.progress, partial if decided else None)
         response = transports.of(place.image).get(place.image, sink, options.image_limit, "image", own=place.own)
         if not response.whole and not decided:
             raise FetchError(
@@ -101,24 +141,15 @@ class Download:
             )
         return response
 
-    def _enter(
+    def _checked(
         self, place: Endpoint, name: ImageName | None, wanted: Reference, signature: bytes | None, partial: Partial, response: Response
-    ) -> Fetched:
+    ) -> Arrived:
         # What we filled in for a name only feeds the template; os and arch of an image still have to be this host's.
         named = isinstance(wanted, ImageName)
         host = tuple(label for label in platform() if name is None or name.label(label[0]) is None) if named else ()
         inspection, verdict = check_file(partial.fd, signature, place.image, Wanted(name, host), self._options, self._verifier)
-        record = self._store.add(
-            partial.path,
-            inspection,
-            verdict,
-            place.image,
-            signature,
-            response.etag,
-            max_age=response.max_age or 0,
-            reference=str(wanted),
-        )
-        return Fetched(record, "file" if place.image.startswith("file:") else "network", resumed=response.resumed)
+        record = new_record(inspection, verdict, place.image, response.etag, max_age=response.max_age or 0, reference=str(wanted))
+        return Arrived(partial, record, inspection.manifest_bytes, signature, response.resumed)
 
 
 def _signature(place: Endpoint, transports: Transports) -> bytes:

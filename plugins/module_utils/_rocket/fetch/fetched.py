@@ -22,6 +22,7 @@ class Fetched(Record):
         transferred: bytes of content that came over the network for it, pages and signatures included.
         seconds: how long it took.
         resumed: bytes of the image that an earlier try had brought.
+        dependencies: what came along because it depends on it; what was there already is not among them.
     """
 
     record: ImageRecord
@@ -29,6 +30,7 @@ class Fetched(Record):
     transferred: int = 0
     seconds: float = 0.0
     resumed: int = 0
+    dependencies: tuple[Fetched, ...] = ()
 
     @property
     def signed_by(self) -> tuple[str, ...]:
@@ -45,4 +47,5 @@ class Fetched(Record):
             "transferred": self.transferred,
             "seconds": round(self.seconds, 3),
             "resumed": self.resumed,
+            "dependencies": [each.to_json() for each in self.dependencies],
         }

@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A reference becomes a verified image in the store (docs/spec-conformance.md V4, V8, V10, V11; docs/store.md).
 
-Processes that want the same reference wait for the first and find what it fetched. Not handled here: dependencies,
-formats other than App Container Images.
+Processes that want the same reference wait for the first and find what it fetched. Not handled here: gathering what an image depends
+on (closure.py), formats other than App Container Images.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
-from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError, UsageError
+from ..errors import Busy, FetchError, NotFound, RocketError, StoreError, TrustError, UsageError
 from ..plan import Plan, Step
 from ..record import replace
 from ..spec.image_name import ImageName
-from .download import Download
+from .closure import Closure, Needed, Sum
+from .download import Arrived, Download
 from .fetched import Fetched
 from .options import FetchOptions
 from .places import discovered, place_of_file, places_of_name
@@ -39,6 +41,16 @@ if TYPE_CHECKING:
 __all__ = ["FetchOptions", "Fetcher"]
 
 KEY_LIMIT = 1 << 20
+# How often a fetch begins again because another process was at one of its images.
+_TURNS = 20
+
+
+class _Elsewhere(Exception):
+    """Another process fetches an image that is needed; it holds the store's lock `key`."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 class Fetcher:
@@ -61,6 +73,7 @@ class Fetcher:
         self._named_by: dict[str, Transports] = {}
         self._asked: dict[str, Response] = {}
         self._stored = Stored(store, self._options)
+        self._progress = progress
         self._download = Download(store, verifier, self._options, progress)
 
     def plan(self, reference: str, state: str = "present") -> Plan:
@@ -91,6 +104,9 @@ class Fetcher:
             return "not in the store"
         if not self._stored.acceptable(record):
             return "stored without a signature"
+        lacking = self._stored.lacking(record)
+        if lacking:
+            return lacking
         if state == "present" or isinstance(wanted, (ImageId, FileReference)) or self._options.expected_id:
             return ""
         if self._stored.fresh(record, wanted):
@@ -140,29 +156,103 @@ class Fetcher:
         return self.get(reference).record
 
     def get(self, reference: str) -> Fetched:
-        """Return the image that `reference` means, fetched where the pull policy wants it.
+        """Return the image that `reference` means, fetched where the pull policy wants it, with all that it depends on.
 
         Raises:
-            TrustError: nobody trusted signed it.
+            TrustError: nobody trusted signed it, or something that it depends on.
             FetchError: it could not be had, or is not what was asked for.
             ArchiveError, SpecError: it is no App Container Image.
             NotFound: policy ``never``, or an image ID alone, and it is not here.
+            Busy: other processes fetch the same images and do not come to an end.
             StoreError: the disk refused. Nothing is published on any error.
         """
         began = time.monotonic()
-        wanted = parse_reference(reference)
-        found = self._present(wanted)
+        for _turn in range(_TURNS):
+            try:
+                fetched = self._get(reference)
+                came = fetched.place != "store" or fetched.dependencies
+                return replace(fetched, seconds=time.monotonic() - began) if came else fetched
+            except _Elsewhere as elsewhere:
+                # With nothing held: two processes that wait for each other's images would wait for ever.
+                self._store.lock(elsewhere.key).close()
+        raise Busy("other processes fetch the same images again and again", where=reference, hint="wait for them to end, then repeat")
+
+    def _get(self, reference: str) -> Fetched:
+        with ExitStack() as held:
+            progress = Sum(self._progress)
+            self._download.progress = progress.part()
+            wanted = parse_reference(reference)
+            got = self._obtain(wanted, held, f"fetch {wanted}", wait=True)
+            closure = Closure(self._store, lambda need: self._dependency(need, held, progress))
+            if isinstance(got, Fetched) and not got.record.manifest.dependencies:
+                return got
+            held.callback(closure.close)
+            closure.gather(got, str(wanted))
+            entered = closure.enter()
+            if isinstance(got, Fetched):
+                return replace(got, dependencies=tuple(entered))
+            return replace(entered[-1], dependencies=tuple(entered[:-1]))
+
+    def _dependency(self, need: Needed, held: ExitStack, progress: Sum) -> Arrived | Fetched:
+        """Return one image that another one depends on; in a thread of its own, with connections of its own.
+
+        Raises:
+            _Elsewhere: another process fetches it.
+            FetchError: what its site has is not what is needed (D1).
+        """
+        limit = min(need.size, self._options.image_limit) if need.size else self._options.image_limit
+        options = replace(self._options, expected_id="", name="", signature="", image_limit=limit)
+        fetcher = Fetcher(self._store, self._verifier, options, progress.part())
+        if not need.image_id:
+            return fetcher._obtain(parse_reference(need.reference), held, f"fetch {need.reference}", wait=False)
+        found = fetcher._stored.exactly(need.image_id)
         if found is not None:
             return Fetched(found)
-        if isinstance(wanted, ImageId):
-            raise _no_source(wanted)
-        with self._store.lock(f"fetch {reference}"):
+        got = fetcher._obtain(parse_reference(need.reference), held, f"fetch {need.reference} {need.image_id}", wait=False, anew=True)
+        if got.record.id != need.image_id:
+            if isinstance(got, Arrived):
+                got.close()
+            what = f"the site has image {got.record.id} under this name, not {need.image_id} (D1)"
+            raise FetchError(what, where=need.reference, hint="ask who built the image", code="digest-mismatch")
+        return got
+
+    def _obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, anew: bool = False) -> Arrived | Fetched:
+        """Return one image without what it depends on: in the store, or arrived in staging and locked in `held`.
+
+        Args:
+            wanted: what to get.
+            held: what keeps the lock.
+            key: of the lock.
+            wait: whether to wait for another process.
+            anew: whether what is stored under this reference is known not to do.
+
+        Raises:
+            _Elsewhere: another process fetches it, and `wait` is false.
+        """
+        if not anew:
             found = self._present(wanted)
             if found is not None:
                 return Fetched(found)
-            with Transports(self._options) as transports:
-                fetched = self._fetch(wanted, transports)
-                return replace(fetched, transferred=transports.received, seconds=time.monotonic() - began)
+        elif self._options.pull_policy == "never":
+            raise NotFound(
+                f"{wanted} is not in the store as it is needed, and nothing is fetched (pull policy never)", hint="fetch it first"
+            )
+        if isinstance(wanted, ImageId):
+            raise _no_source(wanted)
+        try:
+            lock = self._store.lock(key, wait=wait)
+        except Busy as error:
+            raise _Elsewhere(key) from error
+        held.callback(lock.close)
+        found = None if anew else self._present(wanted)
+        if found is not None:
+            return Fetched(found)
+        with Transports(self._options) as transports:
+            got = self._fetch(wanted, transports)
+            if isinstance(got, Fetched):
+                return replace(got, transferred=transports.received)
+            got.transferred = transports.received
+            return got
 
     def _present(self, wanted: Reference) -> ImageRecord | None:
         record = self._stored.find(wanted)
@@ -178,7 +268,7 @@ class Fetcher:
             raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
         return None
 
-    def _fetch(self, wanted: Reference, transports: Transports) -> Fetched:
+    def _fetch(self, wanted: Reference, transports: Transports) -> Arrived | Fetched:
         name = self._name(wanted)
         if name is not None and needs_signature(self._options):
             self._verifier.require_key(name.name)
@@ -235,7 +325,7 @@ class Fetcher:
         transports.of(url).get(url, sink, KEY_LIMIT, "key", own=url not in self._named_by)
         return sink.content
 
-    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> Fetched:
+    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> Arrived | Fetched:
         current = self._stored.find(wanted) if self._options.pull_policy == "update" else None
         answer = self._ask(current, place, transports) if current is not None else None
         if current is not None and answer is not None and answer.status == 304:

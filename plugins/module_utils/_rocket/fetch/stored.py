@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import FetchError, NotFound, StoreError
+from ..errors import FetchError, NotFound, RocketError, StoreError
 from ..spec.image_name import ImageName
+from ..store.dependencies import visits
 from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .reference import FileReference, ImageId
@@ -112,6 +113,25 @@ class Stored:
     def acceptable(self, record: ImageRecord) -> bool:
         """Whether the stored verdict is good enough today: one without signature only where that is allowed."""
         return record.verdict.kind in ("signed", "pinned") or (self._options.unverified and not self._options.expected_id)
+
+    def lacking(self, record: ImageRecord) -> str:
+        """Return in a few words what an image depends on and the store does not have, or not good enough; empty for nothing."""
+        if not record.manifest.dependencies:
+            return ""
+        try:
+            made_of = visits(self._store, record)
+        except RocketError as error:
+            return str(error)
+        bad = next((visit.image for visit in made_of if not self.acceptable(visit.image) or not has_blob(self._store, visit.image)), None)
+        return f"it depends on {bad.name}, which is stored without a signature or damaged" if bad else ""
+
+    def exactly(self, image_id: str) -> ImageRecord | None:
+        """Return the stored image with this image ID; None where it is absent, damaged or not good enough."""
+        try:
+            record = self._store.find_id(image_id)
+        except RocketError:
+            return None  # It is fetched then, and whoever fetches it is told what is wrong.
+        return record if self.acceptable(record) and has_blob(self._store, record) else None
 
     def pin(self, record: ImageRecord) -> ImageRecord | None:
         """Make the verdict of a stored image ``pinned``, its blob verified; None where that is damaged."""

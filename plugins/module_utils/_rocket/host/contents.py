@@ -119,6 +119,7 @@ def _carry_cli_images() -> None:
 def _carry_fetch() -> None:
     from ..fetch import (
         addresses,
+        closure,
         configuration,
         credentials,
         discovery,

@@ -9,7 +9,6 @@ verdict only gets better by that: an insecure import does not take a signed or p
 from __future__ import annotations
 
 import os
-import time
 
 from ..errors import RocketError, StoreError
 from ..record import replace
@@ -20,34 +19,19 @@ from .verify import signature_of, verify_blob
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..image.check import Inspection
     from .store import Store
     from .verdict import Verdict
 
 
-def add(
-    store: Store,
-    staged: str,
-    inspection: Inspection,
-    verdict: Verdict,
-    source: str,
-    signature: bytes | None,
-    etag: str,
-    max_age: int = 0,
-    reference: str = "",
-) -> ImageRecord:
-    """Put the file at `staged` into the store under the image ID that the inspection found.
+def add(store: Store, staged: str, record: ImageRecord, manifest: bytes, signature: bytes | None) -> ImageRecord:
+    """Put the file at `staged` into the store under its image ID.
 
     Args:
         store: where to.
-        staged: a file of Store.staging_file; moved away or removed.
-        inspection: what image/check.py found in this very file.
-        verdict: why it may be here.
-        source: URL or path it came from.
+        staged: a file of the store's staging that was inspected and verified; moved away or removed.
+        record: what is known of it, from record.new_record().
+        manifest: the image manifest, byte by byte.
         signature: the armored signature that the verdict rests on, or None.
-        etag: entity tag at the source.
-        max_age: seconds for which the source need not be asked again.
-        reference: what was asked for.
 
     Returns:
         The record as stored: with the older verdict and file where those were better.
@@ -55,22 +39,7 @@ def add(
     Raises:
         StoreError: the file changed, or the disk refused; the store is then as before.
     """
-    now = int(time.time())
-    record = ImageRecord(
-        id=inspection.image_id,
-        name=inspection.manifest.name,
-        labels=tuple((label.name, label.value) for label in inspection.manifest.labels),
-        manifest=inspection.manifest,
-        verdict=verdict,
-        source=source,
-        file_digest=inspection.file_digest,
-        file_size=inspection.file_size,
-        imported_at=now,
-        etag=etag,
-        max_age=max_age,
-        checked_at=now,
-        reference=reference,
-    )
+    verdict = record.verdict
     try:
         with store.lock(record.id):
             present = _present(store, record.id)
@@ -79,9 +48,9 @@ def add(
                     if _intact(store, present):
                         return present
                 else:
-                    record = replace(present, imported_at=now)
+                    record = replace(present, imported_at=record.imported_at)
                     signature = signature_of(store, record.id)
-            _publish(store, staged, record, inspection.manifest_bytes, signature)
+            _publish(store, staged, record, manifest, signature)
     finally:
         discard(staged)
     return record

@@ -9,6 +9,8 @@ checksum, bound to size, time and inode of both files; it is only ever a shortcu
 
 from __future__ import annotations
 
+import time
+
 from ..errors import StoreError
 from ..record import Record
 from ..spec.canonical import digest, dumps
@@ -19,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from typing import Any
+
+    from ..image.check import Inspection
 
 FORMAT = 1
 _MAGIC = b"rocket cache 1\n"
@@ -76,6 +80,35 @@ class ImageRecord(Record):
         fields["labels"] = tuple((label["name"], label["value"]) for label in value["labels"])
         fields["verdict"] = Verdict.from_json(value["verdict"])
         return cls(manifest=manifest, **fields)
+
+
+def new_record(inspection: Inspection, verdict: Verdict, source: str, etag: str = "", max_age: int = 0, reference: str = "") -> ImageRecord:
+    """Return the record of a file that is to enter the store now.
+
+    Args:
+        inspection: what image/check.py found in this very file.
+        verdict: why it may be here.
+        source: URL or path it came from.
+        etag: entity tag at the source.
+        max_age: seconds for which the source need not be asked again.
+        reference: what was asked for.
+    """
+    now = int(time.time())
+    return ImageRecord(
+        id=inspection.image_id,
+        name=inspection.manifest.name,
+        labels=tuple((label.name, label.value) for label in inspection.manifest.labels),
+        manifest=inspection.manifest,
+        verdict=verdict,
+        source=source,
+        file_digest=inspection.file_digest,
+        file_size=inspection.file_size,
+        imported_at=now,
+        etag=etag,
+        max_age=max_age,
+        checked_at=now,
+        reference=reference,
+    )
 
 
 def damaged(path: str, image_id: str, why: str) -> StoreError:

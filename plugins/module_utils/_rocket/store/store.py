@@ -23,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..image.check import Inspection
     from ..paths import Paths
     from .partial import Partial
     from .verdict import Verdict
@@ -128,17 +127,7 @@ class Store(Catalogue):
         self.open_for_writing()
         return take_up(self.paths, url)
 
-    def add(
-        self,
-        staged: str,
-        inspection: Inspection,
-        verdict: Verdict,
-        source: str,
-        signature: bytes | None = None,
-        etag: str = "",
-        max_age: int = 0,
-        reference: str = "",
-    ) -> ImageRecord:
+    def add(self, staged: str, record: ImageRecord, manifest: bytes, signature: bytes | None = None) -> ImageRecord:
         """Put a staged file that was verified and inspected into the store: wholly, or not at all (store/publish.py).
 
         Raises:
@@ -146,7 +135,7 @@ class Store(Catalogue):
         """
         from .publish import add
 
-        return add(self, staged, inspection, verdict, source, signature, etag, max_age, reference)
+        return add(self, staged, record, manifest, signature)
 
     def confirm(self, image_id: str, verdict: Verdict, **changes: int | str) -> ImageRecord:
         """Replace the verdict of a stored image by a newer one about the same file; `changes` are further fields of its record.
