@@ -72,13 +72,14 @@ class Authority:
 
     def __init__(self, directory) -> None:
         self._directory = directory
+        directory.mkdir(exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
         self.file = str(directory / "ca.pem")
-        certificate = self._build(self._name, self._key.public_key(), [], True, 1)
+        certificate = self._build(self._name, self._key.public_key(), [], True, 1, -3)
         (directory / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _build(self, subject, public_key, names, authority, days):
+    def _build(self, subject, public_key, names, authority, days, since):
         now = datetime.datetime.now(datetime.timezone.utc)
         builder = (
             x509.CertificateBuilder()
@@ -86,7 +87,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=3))
+            .not_valid_before(now + datetime.timedelta(days=since))
             .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(authority, None), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), False)
@@ -103,16 +104,27 @@ class Authority:
             )
         return builder.sign(self._key, hashes.SHA256())
 
-    def certificate(self, names=NAMES, days=1) -> str:
-        """Return the path of a file with key and certificate for `names`; with negative `days` it has expired."""
+    def certificate(self, names=NAMES, days=1, since=-3) -> str:
+        """Return the path of a file with key and certificate for `names`, good from `since` until `days`, both counted from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         alternatives = [*(x509.DNSName(name) for name in names), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         if names != NAMES:
             alternatives.pop()
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        certificate = self._build(subject, key.public_key(), alternatives, False, days)
-        path = self._directory / f"{names[0]}{days}.pem"
+        certificate = self._build(subject, key.public_key(), alternatives, False, days, since)
+        path = self._directory / f"{names[0]}{since}{days}.pem"
         private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        return str(path)
+
+    def self_signed(self) -> str:
+        """Return the path of a file with a certificate for the usual names that nobody but itself vouches for."""
+        alone = Authority(self._directory.parent / f"{self._directory.name}-alone")
+        alone._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAMES[0])])
+        alternatives = [x509.DNSName(name) for name in NAMES]
+        certificate = alone._build(alone._name, alone._key.public_key(), alternatives, False, 1, -3)
+        private = alone._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        path = alone._directory / "alone.pem"
         path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
         return str(path)
 
@@ -178,13 +190,17 @@ class _Server(ThreadingHTTPServer):
 class Site:
     """A running server.
 
+    Args:
+        certificate: a file with key and certificate; None for plain http.
+        versions: the lowest and highest version of TLS.
+
     Attributes:
         pages: path, or (host, path), to content or to a function of the request.
         requests: (method, host, path, headers) of all requests so far.
         connections: how many were made so far; each is one handshake.
     """
 
-    def __init__(self, certificate: str | None) -> None:
+    def __init__(self, certificate: str | None, versions: tuple | None = None) -> None:
         self.pages: dict = {}
         self.requests: list = []
         self.connections = 0
@@ -194,6 +210,9 @@ class Site:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
+            if versions:
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version, context.maximum_version = versions
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
         self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -16,6 +16,7 @@ class Proxy:
         port: where the origin listens.
         answer: what it does with a request, called with the connection and its head; by default it connects.
         certificate: speaks TLS with this one.
+        bare: it reads no head: `answer` is called with the connection and an empty text.
         authorization: the value of Proxy-Authorization that it wants.
 
     Attributes:
@@ -24,10 +25,11 @@ class Proxy:
         failures: handshakes that failed.
     """
 
-    def __init__(self, port: int = 0, answer=None, certificate: str = "", authorization: str = "") -> None:
+    def __init__(self, port: int = 0, answer=None, certificate: str = "", authorization: str = "", bare: bool = False) -> None:
         self._origin = port
         self._answer = answer or self.connect
         self._authorization = authorization
+        self._bare = bare
         self.heads: list[str] = []
         self.connections = 0
         self.failures = 0
@@ -57,6 +59,9 @@ class Proxy:
             if self._context is not None:
                 connection = self._context.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
+            if self._bare:
+                self._answer(connection, "")
+                return
             head = b""
             while not head.endswith(b"\r\n\r\n"):
                 byte = connection.recv(1)

@@ -22,7 +22,7 @@ OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 # The name that ansible-core 2.18 and 2.19 look for in their cache (ansible_test/_internal/python_requirements.py).
 GET_PIP = "get_pip_24_2.py"
 # Directories of tests that need no pods.
-UNIT = ("tests/unit", "tests/conformance")
+UNIT = ("tests/unit", "tests/conformance", "tests/faults")
 GROUPS = ("lint", "unit", "integration", "sanity", "fuzz")
 # Exit status of a command that cannot run here; the last line that it wrote says why.
 CANNOT = 77

@@ -143,7 +143,8 @@ def _check_head(head: list[str], proxy: Proxy, target: str, credentials: Credent
         return
     hint = credentials.advice("proxyAuth", proxy.host, proxy.port) if code == "407" else "ask who runs it, or use another one"
     why = f"answers {code} for {printable(target)}"
-    raise _failed(proxy, why, hint, transient=int(code) in _TRANSIENT, status=int(code))
+    # Not as the fact `status`: that is what a site says about a name, and a proxy says nothing about names.
+    raise _failed(proxy, why, hint, transient=int(code) in _TRANSIENT, proxy_status=int(code))
 
 
 def _failed(proxy: Proxy, why: str, hint: str = "is it a proxy?", code: str = "proxy-failed", **facts: object) -> FetchError:
