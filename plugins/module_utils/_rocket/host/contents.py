@@ -139,11 +139,16 @@ def _carry_image() -> None:
         layout,
         limits,
         listing,
+        merged_tree,
         new_directory,
+        oci_config,
+        oci_convert,
+        oci_users,
         pax,
         remove,
         resolve,
         sandbox,
+        space,
         stream,
         tar,
         unpack,
@@ -183,7 +188,19 @@ def _carry_run_cgroup() -> None:
 
 
 def _carry_run_linux() -> None:
-    from ..run.linux import capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, terminal, volumes
+    from ..run.linux import (
+        capabilities,
+        confine,
+        constants,
+        devices,
+        identity,
+        kernel,
+        programs,
+        report,
+        rootfs,
+        terminal,
+        volumes,
+    )
 
 
 def _carry_run_stage1() -> None:
@@ -201,6 +218,8 @@ def _carry_spec() -> None:
         image_name,
         isolator_values,
         isolators,
+        oci_manifest,
+        oci_reference,
         pod_manifest,
         quantity,
         reading,

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 
-from ..errors import ArchiveError, HostError, RocketError, StoreError
+from ..errors import StoreError
 from ..record import Record
 from . import sandbox
 from .compression import SNIFF, decompressed, sniff
 from .layout import ROOTFS, Layout
 from .limits import DEFAULT
 from .pax import refused
-from .stream import Digest, ahead, file_stream, over_limit
+from .stream import Digest, ahead, file_stream
 from .tar import Reader
 from .unpack import Tree
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
-_CLASSES: dict[str, type[RocketError]] = {"ArchiveError": ArchiveError, "StoreError": StoreError, "HostError": HostError}
 
 
 class Extraction(Record):
@@ -93,12 +92,9 @@ def extract(
     root = _empty_directory(directory)
     wanted = _Wanted(expected_id, capabilities, openat2, listing)
     try:
-        report = sandbox.run(lambda: _unpack(fd, root, limits, wanted), (fd, root), limits)
+        report = sandbox.attempt(lambda: _unpack(fd, root, limits, wanted), (fd, root), limits, "the image cannot be unpacked")
     finally:
         os.close(root)
-    if "error" in report:
-        error = report["error"]
-        raise _CLASSES.get(error["class"], ArchiveError)(error["what"], where=error["where"], hint=error["hint"], code=error["code"])
     return Extraction(**{**report, "skipped": tuple(report["skipped"])})
 
 
@@ -114,19 +110,7 @@ def _empty_directory(path: str) -> int:
 
 
 def _unpack(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> dict[str, Any]:
-    """Run in the child: return the report, or the error in it."""
-    try:
-        return _unpack_rootfs(fd, directory, limits, wanted)
-    except RocketError as error:
-        return {"error": {"class": type(error).__name__, **error.to_json()}}
-    except MemoryError:
-        return {"error": {"class": "ArchiveError", **over_limit("the archive asks for too much memory").to_json()}}
-    except OSError as failure:
-        what = f"the image cannot be unpacked ({failure.strerror})"
-        return {"error": {"class": "StoreError", **StoreError(what, hint="look at the file system of the store").to_json()}}
-
-
-def _unpack_rootfs(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> dict[str, Any]:
+    """Run in the child: return the report."""
     owners = os.geteuid() == 0
     source = file_stream(fd, limits.bytes)
     plain = sniff(os.pread(fd, SNIFF, 0)) == "none"

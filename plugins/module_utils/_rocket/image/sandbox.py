@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 
-from ..errors import ArchiveError, HostError
+from ..errors import ArchiveError, HostError, RocketError, SpecError, StoreError
 from .stream import over_limit
 
 TYPE_CHECKING = False
@@ -29,6 +29,7 @@ _NEWNS = 0x00020000
 _REC, _PRIVATE = 0x4000, 0x40000
 _CAP_SYS_ADMIN = 21
 _MAX_REPORT = 1 << 20
+_CLASSES: dict[str, type[RocketError]] = {each.__name__: each for each in (ArchiveError, StoreError, HostError)}
 
 
 def run(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limits) -> dict[str, Any]:
@@ -60,6 +61,39 @@ def run(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limit
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
     return _result(text, status, limits)
+
+
+def attempt(work: Callable[[], dict[str, Any]], keep: Collection[int], limits: Limits, what: str) -> dict[str, Any]:
+    """Return what `work` returns in a child, as `run` does; an error of ours in it is raised here.
+
+    Args:
+        work: what to do.
+        keep: descriptors that the child keeps, besides 0 to 2.
+        limits: file size, memory and CPU time.
+        what: for the message of an error of the host: ``the image cannot be unpacked``.
+
+    Raises:
+        ArchiveError, StoreError, HostError, SpecError: the one of the child; ArchiveError also as `run`.
+    """
+    report = run(lambda: _caught(work, what), keep, limits)
+    if "error" not in report:
+        return report
+    error = report["error"]
+    if error["class"] == "SpecError":
+        raise SpecError(error["what"], path=error["where"], hint=error["hint"])
+    raise _CLASSES.get(error["class"], ArchiveError)(error["what"], where=error["where"], hint=error["hint"], code=error["code"])
+
+
+def _caught(work: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
+    try:
+        return work()
+    except RocketError as error:
+        return {"error": {"class": type(error).__name__, **error.to_json()}}
+    except MemoryError:
+        return {"error": {"class": "ArchiveError", **over_limit("the archive asks for too much memory").to_json()}}
+    except OSError as failure:
+        refusal = StoreError(f"{what} ({failure.strerror})", hint="look at the file system of the store")
+        return {"error": {"class": "StoreError", **refusal.to_json()}}
 
 
 def _child(work: Callable[[], dict[str, Any]], bound: Callable[[int], None], parent: int, writer: int, keep: Collection[int]) -> None:
