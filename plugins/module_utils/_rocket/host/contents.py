@@ -232,6 +232,7 @@ def _carry_spec() -> None:
 
 def _carry_store() -> None:
     from ..store import (
+        blobs,
         catalogue,
         collect,
         dependencies,

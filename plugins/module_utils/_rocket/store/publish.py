@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 
 def add(
-    store: Store, staged: str, inspection: Inspection, verdict: Verdict, source: str, signature: bytes | None, etag: str
+    store: Store,
+    staged: str,
+    inspection: Inspection,
+    verdict: Verdict,
+    source: str,
+    signature: bytes | None,
+    etag: str,
+    digests: tuple[str, ...] = (),
+    layers: tuple[str, ...] = (),
 ) -> ImageRecord:
     """Put the file at `staged` into the store under the image ID that the inspection found.
 
@@ -38,6 +46,8 @@ def add(
         source: URL or path it came from.
         signature: the armored signature that the verdict rests on, or None.
         etag: entity tag at the source.
+        digests: what names the OCI image that it was made of.
+        layers: digests of the layers that it was made of.
 
     Returns:
         The record as stored: with the older verdict and file where those were better.
@@ -56,10 +66,15 @@ def add(
         file_size=inspection.file_size,
         imported_at=int(time.time()),
         etag=etag,
+        digests=digests,
+        layers=layers,
     )
     try:
         with store.lock(record.id):
             present = _present(store, record.id)
+            if present is not None:
+                # One image can be named by a manifest and by several indexes.
+                record = replace(record, digests=tuple(dict.fromkeys((*record.digests, *present.digests))))
             if present is not None and _outranks(present.verdict, verdict):
                 if present.file_digest != record.file_digest:
                     if _intact(store, present):

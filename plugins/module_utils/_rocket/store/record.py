@@ -39,6 +39,8 @@ class ImageRecord(Record):
         file_size: its size in bytes.
         imported_at: seconds since the epoch of the last import.
         etag: strong or weak entity tag of the file at its source; empty when the source named none.
+        digests: of an image made of an OCI image, those that name it: of indexes and manifest, or of the configuration.
+        layers: of such an image, the digests of its layers as they came: these blobs are kept for further images.
     """
 
     id: str
@@ -51,6 +53,8 @@ class ImageRecord(Record):
     file_size: int
     imported_at: int
     etag: str = ""
+    digests: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON value, without the manifest, which is a document of its own."""
@@ -69,6 +73,7 @@ class ImageRecord(Record):
         fields = dict(value)
         fields["labels"] = tuple((label["name"], label["value"]) for label in value["labels"])
         fields["verdict"] = Verdict.from_json(value["verdict"])
+        fields.update({name: tuple(value.get(name, ())) for name in ("digests", "layers")})
         return cls(manifest=manifest, **fields)
 
 

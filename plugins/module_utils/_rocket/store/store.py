@@ -117,7 +117,15 @@ class Store(Catalogue):
         staging.discard(path)
 
     def add(
-        self, staged: str, inspection: Inspection, verdict: Verdict, source: str, signature: bytes | None = None, etag: str = ""
+        self,
+        staged: str,
+        inspection: Inspection,
+        verdict: Verdict,
+        source: str,
+        signature: bytes | None = None,
+        etag: str = "",
+        digests: tuple[str, ...] = (),
+        layers: tuple[str, ...] = (),
     ) -> ImageRecord:
         """Put a staged file that was verified and inspected into the store: wholly, or not at all (store/publish.py).
 
@@ -126,7 +134,7 @@ class Store(Catalogue):
         """
         from .publish import add
 
-        return add(self, staged, inspection, verdict, source, signature, etag)
+        return add(self, staged, inspection, verdict, source, signature, etag, digests, layers)
 
     def confirm(self, image_id: str, verdict: Verdict) -> ImageRecord:
         """Replace the verdict of a stored image by a newer one about the same file.
