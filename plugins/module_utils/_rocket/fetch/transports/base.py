@@ -15,6 +15,8 @@ from ...store.files import raise_disk_error, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..options import Progress
 
 
@@ -27,6 +29,7 @@ class Response(Record):
         size: bytes put into the sink.
         etag: entity tag, empty if none was given.
         whole: the source said how much there is and all of it came; if not, only a digest or signature can tell.
+        media_type: what the source says that it is, in lower case and without parameters; may be empty.
     """
 
     url: str
@@ -34,6 +37,7 @@ class Response(Record):
     size: int
     etag: str = ""
     whole: bool = True
+    media_type: str = ""
 
 
 class Sink:
@@ -116,7 +120,9 @@ class FileSink(Sink):
 class Transport:
     """Gets the content of URLs of some schemes."""
 
-    def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
+    def get(
+        self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Response:
         """Put the content of `url` into `sink`.
 
         Args:
@@ -126,9 +132,10 @@ class Transport:
             what: for messages: ``image``, ``signature``.
             etag: entity tag that the caller has the content of.
             own: the operator named the URL; somebody else's must not lead into private networks.
+            headers: of the request, beside and over the usual ones; not sent any more once a redirect led to another origin.
 
         Raises:
-            FetchError: with a class of docs/security-model.md as code.
+            FetchError: with a class of docs/security-model.md as code; of a 401, the fact ``challenge`` is what the server asks for.
             StoreError: the sink's disk refused.
         """
         raise NotImplementedError

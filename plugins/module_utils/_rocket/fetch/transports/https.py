@@ -20,7 +20,7 @@ from .watchdog import Watchdog
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import requests
 
@@ -47,7 +47,9 @@ class HttpsTransport(Transport):
         self._peers = Peers(options.allow_private)
         self._sleep = sleep
 
-    def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
+    def get(
+        self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Response:
         def answer(response: requests.Response, at: str, watch: Watchdog) -> Response:
             if etag and response.status_code == 304:
                 return Response(url=at, status=304, size=0, etag=etag)
@@ -57,7 +59,7 @@ class HttpsTransport(Transport):
         attempt = 1
         while True:
             try:
-                return self._follow("GET", url, what, etag, own, answer)
+                return self._follow("GET", url, what, etag, own, answer, headers)
             except FetchError as error:
                 if not error.facts.get("transient") or attempt >= self._options.attempts:
                     raise
@@ -89,13 +91,21 @@ class HttpsTransport(Transport):
         self._sleep(wait)
 
     def _follow(
-        self, method: str, url: str, what: str, etag: str, own: bool, answer: Callable[[requests.Response, str, Watchdog], Response]
+        self,
+        method: str,
+        url: str,
+        what: str,
+        etag: str,
+        own: bool,
+        answer: Callable[[requests.Response, str, Watchdog], Response],
+        further: Mapping[str, str] | None = None,
     ) -> Response:
         """Ask, and follow redirects (V6); what is sent to the first origin only is dropped when the origin changes."""
         options = self._options
         at = urldefrag(url)[0]
         origin = check_url(at, options.schemes)
-        headers = {"User-Agent": "rocket", "Accept-Encoding": "identity", "Accept": "*/*"}
+        usual = {"User-Agent": "rocket", "Accept-Encoding": "identity", "Accept": "*/*"}
+        headers = {**usual, **(further or {})}
         if etag:
             headers["If-None-Match"] = etag
         with Watchdog(self._end, options.minimum_rate, options.rate_window) as watch:
@@ -105,7 +115,7 @@ class HttpsTransport(Transport):
                     return target
                 at = _redirect(at, target, options.schemes)
                 if check_url(at, options.schemes, "redirect-refused") != origin:
-                    headers.pop("If-None-Match", None)
+                    headers = usual
         raise FetchError(f"more than {_MOST_REDIRECTS} redirects", where=printable(url), hint="repair the server", code="redirect-refused")
 
     def _ask(
@@ -173,6 +183,8 @@ def _check_answer(response: requests.Response, url: str, what: str) -> None:
     where = printable(url)
     if status != 200:
         facts: dict[str, object] = {"status": status}
+        if status == 401:
+            facts["challenge"] = str(response.headers.get("WWW-Authenticate", ""))
         if status in _TRANSIENT:
             facts.update(transient=True, retry_after=_retry_after(response.headers.get("Retry-After", "")))
         hint = {401: "the server wants credentials", 403: "the server refuses this host or client", 404: "check name and version"}.get(
@@ -187,7 +199,7 @@ def _check_answer(response: requests.Response, url: str, what: str) -> None:
             hint="turn content encoding off for these files",
             code="encoding-refused",
         )
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = _media_type(response)
     if what != "discovery page" and kind in _LOGIN_PAGES:
         raise FetchError(
             f"the server sends a web page ({kind}) for the {what}",
@@ -218,7 +230,18 @@ def _receive(response: requests.Response, url: str, sink: Sink, limit: int, what
     if expected is not None and count != expected:
         raise client.truncated(url, what)
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    return Response(url=url, status=200, size=count, etag=_tag(response), whole=expected is not None or chunked)
+    return Response(
+        url=url,
+        status=200,
+        size=count,
+        etag=_tag(response),
+        whole=expected is not None or chunked,
+        media_type=_media_type(response),
+    )
+
+
+def _media_type(response: requests.Response) -> str:
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 def _length(response: requests.Response, url: str) -> int | None:
