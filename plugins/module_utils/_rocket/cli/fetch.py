@@ -22,23 +22,25 @@ COMMAND = options.Command(
     usage="[options] IMAGE...",
     summary=(
         "Get images, verify who signed them, and keep them in the store; shows their image IDs. IMAGE is a name with labels, "
-        "an https URL, or a file, which needs a / in it."
+        "an https URL, a file, which needs a / in it, or an OCI image: docker://, oci:, oci-archive: or docker-archive:."
     ),
     options=(
         options.Option("--pull-policy", "new (default): what is stored is good enough; update: ask for a newer one; never", "POLICY"),
         options.Option("--image-id", "the whole image ID it must have; then no signature is needed", "ID"),
-        options.Option("--name", "the name that a file or URL must hold", "NAME"),
+        options.Option("--name", "the name that a file or URL must hold, or that an OCI image of this host gets", "NAME"),
         options.Option("--signature", "signature of a file or URL (default: the image's own with .asc)", "FILE|URL"),
         options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
         options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
+        options.Option("--token-server", "where a registry may send for tokens beside itself", "REGISTRY=HOST[:PORT]", True),
         options.Option("--allow-private", "discovery may lead to private addresses"),
-        options.Option("--quiet", "no progress"),
+        options.Option("--quiet", "no progress and no warnings"),
     ),
     arguments=(1, -1),
     examples=(
         ("rocket fetch example.com/shop/web:1.4.0", "by name, from where example.com says"),
         ("rocket fetch ./web.aci", "a file, with its signature ./web.aci.asc"),
         ("rocket fetch --pull-policy=update example.com/shop/web", "is there a newer one?"),
+        ("rocket fetch docker://example.com/shop/web@sha256:...", "of a registry, pinned by its digest"),
     ),
 )
 
@@ -76,13 +78,17 @@ def execute(context: Context, words: Sequence[str]) -> int:
             if progress is not None:
                 clear_meter()
         output.write(f"{record.id}\n")
+        while fetcher.notes:
+            text = fetcher.notes.pop(0)
+            if not values.flag("--quiet"):
+                output.note(f"warning: {text}")
 
     return several.each(parsed.arguments, get)
 
 
 def fetch_options(context: Context, values: options.Values) -> FetchOptions:
     """Return what the command line says about fetching."""
-    from ..fetch.options import FetchOptions, parse_connection
+    from ..fetch.options import FetchOptions, parse_connection, parse_token_server
 
     return FetchOptions(
         insecure=context.insecure,
@@ -92,6 +98,7 @@ def fetch_options(context: Context, values: options.Values) -> FetchOptions:
         signature=values.text("--signature"),
         ca_file=values.text("--ca-file"),
         connect_to=tuple(map(parse_connection, values.every("--connect-to"))),
+        token_servers=tuple(map(parse_token_server, values.every("--token-server"))),
         allow_private=values.flag("--allow-private"),
     )
 

@@ -13,7 +13,9 @@ import os
 from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError, UsageError, printable
 from ..plan import Plan, Step
 from ..spec.image_name import ImageName
+from ..spec.oci_reference import is_oci_reference, parse_oci_reference
 from .discovery import Discovery, Endpoint, discover
+from .layered import Layered
 from .options import FetchOptions
 from .reference import FileReference, ImageId, UrlReference, file_url, parse_reference
 from .stored import Stored, platform
@@ -57,6 +59,12 @@ class Fetcher:
         self._named_by: dict[str, Transports] = {}
         self._progress = progress
         self._stored = Stored(store, self._options)
+        self._layered = Layered(store, self._options, progress)
+
+    @property
+    def notes(self) -> list[str]:
+        """What deserves a word to the operator about images that came, one clause each."""
+        return self._layered.notes
 
     def plan(self, reference: str, state: str = "present") -> Plan:
         """Return what `fetch` would do; ``present`` looks into the store alone, ``latest`` also asks the source.
@@ -68,6 +76,8 @@ class Fetcher:
         """
         if state not in ("present", "latest"):
             raise UsageError(f"{state} is not a state of an image", hint="present or latest")
+        if is_oci_reference(reference):
+            return self._layered.plan(parse_oci_reference(reference), state)
         wanted = parse_reference(reference)
         record = self._stored.find(wanted)
         before = None if record is None else {"image_id": record.id, "name": record.name}
@@ -105,6 +115,8 @@ class Fetcher:
             NotFound: policy ``never``, or an image ID alone, and it is not here.
             StoreError: the disk refused. Nothing is published on any error.
         """
+        if is_oci_reference(reference):
+            return self._layered.fetch(parse_oci_reference(reference))
         wanted = parse_reference(reference)
         found = self._present(wanted)
         if found is not None:

@@ -113,7 +113,11 @@ def _carry_cli_images() -> None:
 
 
 def _carry_fetch() -> None:
-    from ..fetch import addresses, discovery, fetcher, options, reference, stored, verification
+    from ..fetch import addresses, discovery, fetcher, layered, options, reference, stored, verification
+
+
+def _carry_fetch_sources() -> None:
+    from ..fetch.sources import base, docker_archive, files, layout, names, opener, registry, token
 
 
 def _carry_fetch_transports() -> None:

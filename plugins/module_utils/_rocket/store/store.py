@@ -136,8 +136,8 @@ class Store(Catalogue):
 
         return add(self, staged, inspection, verdict, source, signature, etag, digests, layers)
 
-    def confirm(self, image_id: str, verdict: Verdict) -> ImageRecord:
-        """Replace the verdict of a stored image by a newer one about the same file.
+    def confirm(self, image_id: str, verdict: Verdict, digests: tuple[str, ...] = ()) -> ImageRecord:
+        """Replace the verdict of a stored image by a newer one about the same file; `digests` are further names of its OCI image.
 
         Raises:
             NotFound, StoreError: there is none, it is damaged, or the disk refused.
@@ -145,7 +145,8 @@ class Store(Catalogue):
         from ..record import replace
 
         with self.lock(image_id):
-            record = replace(self._record(image_id), verdict=verdict)
+            record = self._record(image_id)
+            record = replace(record, verdict=verdict, digests=tuple(dict.fromkeys((*record.digests, *digests))))
             directory = f"{self.paths.images}/{image_id}"
             try:
                 manifest = read_limited(f"{directory}/manifest")
