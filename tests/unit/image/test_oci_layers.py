@@ -116,6 +116,14 @@ def test_a_whiteout_of_nothing_that_is_there_does_nothing(tree):
     }
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_whiteouts_in_a_directory_that_the_layer_replaces_by_a_file(tree, first):
+    """As umoci writes them."""
+    members = [file(b"a/.wh.one", b""), file(b"a/.wh..wh..opq", b""), file(b"a", b"file")]
+    found = tree(BASE, layer(*(members if first else members[::-1])))
+    assert (names(found), found.read(b"a")) == ({"a", "etc", "etc/passwd"}, b"file")
+
+
 def test_a_whiteout_may_be_a_hard_link_and_is_never_there_itself(tree):
     found = tree(BASE, layer(file(b"a/.wh.one", b""), hardlink(b"a/.wh.two", b"a/.wh.one")))
     assert names(found) == {"a", "a/b", "a/b/three", "etc", "etc/passwd"}
@@ -210,9 +218,9 @@ def test_a_hard_link_to_a_link_is_the_link(tree, unpack):
         ([block(b"p", b"6"), hardlink(b"x", b"p")], "neither a file nor"),
         ([hardlink(b"x", b"../outside/file")], "'..'"),
         ([hardlink(b"x", b"/")], "to the root"),
-        ([file(b"f"), hardlink(b"x", b"f/y")], "used as a directory"),
+        ([file(b"f"), hardlink(b"x", b"f/y")], "what is not there"),
         ([file(b"f"), file(b"f/y")], "used as a directory"),
-        ([file(b"f"), file(b"f/.wh.y", b"")], "used as a directory"),
+        ([symlink(b"s", b"s"), file(b"s/.wh.y", b"")], "without an end"),
         ([directory(b"d/"), file(b"d/x"), file(b"d")], "of this very layer"),
         ([file(b"d/x"), symlink(b"d", b"e")], "of this very layer"),
         ([file(b"f"), directory(b"d/"), hardlink(b"d", b"f")], "of this very layer"),

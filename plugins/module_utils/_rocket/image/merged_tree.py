@@ -102,7 +102,7 @@ class MergedTree:
         """Apply the whiteouts of the current layer; what is placed after belongs to the next.
 
         Raises:
-            ArchiveError: one lies behind a file or a loop of links.
+            ArchiveError: one lies behind a loop of links.
         """
         for entry, parts in self._whiteouts:
             try:
@@ -270,7 +270,7 @@ class MergedTree:
         return node
 
     def _directory(self, parts: tuple[bytes, ...], make: bool) -> Node | None:
-        """Return the directory at `parts`, links followed inside the root; None where it is missing and not to be made.
+        """Return the directory at `parts`, links followed inside the root; None where there is none and it is not to be made.
 
         With `make`, what is missing is made, and all directories on the way are touched by the current layer.
 
@@ -304,7 +304,9 @@ class MergedTree:
                 todo.extend((piece, True) for piece in reversed(node.link.split(b"/")))
                 continue
             if node.kind != "directory":
-                raise refused(f"a {node.kind} is used as a directory")
+                if make:
+                    raise refused(f"a {node.kind} is used as a directory")
+                return None
             way.append(node)
         if make:
             for node in way:
@@ -322,6 +324,7 @@ class MergedTree:
     def _hide(self, parts: tuple[bytes, ...]) -> None:
         parent = self._directory(parts[:-1], make=False)
         if parent is None:
+            # Builders name each of what lay in a directory that the very layer replaces by a file.
             return
         waiting = [parent] if parts[-1] == _OPAQUE else []
         if not waiting:

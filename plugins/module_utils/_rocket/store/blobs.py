@@ -167,7 +167,7 @@ class Blobs:
         if fd is None:
             return False
         try:
-            return os.fstat(fd).st_mtime <= before
+            return int(os.fstat(fd).st_mtime) <= before
         finally:
             os.close(fd)
 
