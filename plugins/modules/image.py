@@ -14,6 +14,8 @@ description:
   - Finds the image by its name, checks who signed it, and stores it. Nothing is stored that is not trusted for its name.
   - Names are URLs. The site of a name says by meta tags where its images are, no registry is needed.
   - An image that is present needs no network.
+  - OCI images of a registry (C(docker://)), of a layout directory (C(oci:)) or of an archive (C(oci-archive:), C(docker-archive:))
+    become App Container Images. They have no signature, so the digest has to be pinned in O(name), or the image ID in O(image_id).
 author:
   - The appc.rocket contributors (@appc-rocket)
 requirements:
@@ -27,8 +29,8 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - What to fetch. A name with version and labels such as C(example.com/shop/web:1.0.0,os=linux), a file, a URL, or, with
-        O(state=absent), an image ID.
+      - What to fetch. A name with version and labels such as C(example.com/shop/web:1.0.0,os=linux), a file, a URL, an OCI image
+        such as C(docker://registry.example.com/shop/web:1.0.0@sha256:...), or, with O(state=absent), an image ID.
     type: str
     required: true
   state:
@@ -54,6 +56,13 @@ options:
         The environment names none.
       - Its user and password do not belong here but into a file of C(auth.d) on the host.
     type: str
+  token_servers:
+    description:
+      - Where a registry may send for tokens beside itself, as C(registry=host) or C(registry=host:port).
+    type: list
+    elements: str
+    default: []
+    version_added: 1.1.0
   connect_to:
     description:
       - Where to connect to for a host, as C(host=address:port). The certificate is still checked against the host.
@@ -71,6 +80,10 @@ EXAMPLES = r"""
   appc.rocket.image:
     name: example.com/shop/web
     state: latest
+
+- name: Fetch an OCI image of a registry, pinned by the digest of its manifest or index
+  appc.rocket.image:
+    name: docker://registry.example.com/shop/web:1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 
 - name: Fetch from a mirror inside the building
   appc.rocket.image:
@@ -195,7 +208,7 @@ from ..module_utils._ansible.host import host_options, insecure_options, paths_o
 from ..module_utils._ansible.outcome import finish, guarded
 from ..module_utils._rocket.errors import NotFound
 from ..module_utils._rocket.fetch.fetcher import Fetcher
-from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection
+from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection, parse_token_server
 from ..module_utils._rocket.plan import Plan, Step
 from ..module_utils._rocket.run.names import Names
 from ..module_utils._rocket.store.record import ImageRecord
@@ -245,6 +258,7 @@ def work(module: AnsibleModule) -> t.NoReturn:
         layers=paths.layers,
         proxy=parameters["proxy"] or "",
         connect_to=tuple(map(parse_connection, parameters["connect_to"])),
+        token_servers=tuple(map(parse_token_server, parameters["token_servers"])),
     )
     verifier = Verifier(Keyring(paths), time.time)
     fetcher = Fetcher(store, verifier, options)
@@ -253,6 +267,8 @@ def work(module: AnsibleModule) -> t.NoReturn:
         finish(module, plan)
     name = parameters["name"]
     fetched = fetcher.get(name) if plan.changed else fetcher.keep(name, write=not module.check_mode)
+    for text in fetched.notes:
+        module.warn(text)
     finish(module, plan, image=described(fetched.record), fetched=fetched.to_json())
 
 
@@ -264,6 +280,7 @@ def main() -> None:
         "image_id": {"type": "str"},
         "ca_file": {"type": "path"},
         "proxy": {"type": "str"},
+        "token_servers": {"type": "list", "elements": "str", "default": []},
         "connect_to": {"type": "list", "elements": "str", "default": []},
         **host_options(),
         **insecure_options(),

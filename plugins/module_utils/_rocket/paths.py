@@ -36,6 +36,11 @@ class Paths(Record):
         return f"{self.data}/trees"
 
     @property
+    def blobs(self) -> str:
+        """Layers of OCI images as they came, shared between images: ``blobs/<algorithm>/<hex digits>``."""
+        return f"{self.data}/blobs"
+
+    @property
     def locks(self) -> str:
         """Lock files of the store, one a key; beside the data, so that they are as shared as it is."""
         return f"{self.data}/locks"

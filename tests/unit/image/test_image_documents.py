@@ -9,7 +9,7 @@ import re
 
 from image_corpus import corpus
 
-from _rocket.image import unpack
+from _rocket.image import space
 from _rocket.image.limits import DEFAULT
 
 TEXT = (pathlib.Path(__file__).resolve().parents[3] / "docs" / "security-model.md").read_text(encoding="utf-8")
@@ -33,8 +33,8 @@ def test_the_limits_are_those_of_the_code():
 
 def test_the_looks_at_the_reserve_are_those_of_the_code():
     told = {name: what for name, _value, what in rows("Limits")}
-    assert f"every {unpack._LOOK_EVERY >> 20} MiB" in told["`reserve`"]
-    assert f"every {unpack._LOOK_EVERY_FILES} files" in told["`reserve_files`"]
+    assert f"every {space.LOOK_EVERY >> 20} MiB" in told["`reserve`"]
+    assert f"every {space.LOOK_EVERY_FILES} files" in told["`reserve_files`"]
 
 
 def test_the_classes_are_those_of_the_corpus():

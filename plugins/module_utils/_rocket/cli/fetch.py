@@ -20,24 +20,26 @@ COMMAND = options.Command(
     usage="[options] IMAGE...",
     summary=(
         "Get images, verify who signed them, and keep them in the store; shows their image IDs. IMAGE is a name with labels, "
-        "an https URL, or a file, which needs a / in it."
+        "an https URL, a file, which needs a / in it, or an OCI image: docker://, oci:, oci-archive: or docker-archive:."
     ),
     options=(
         options.Option("--pull-policy", "new (default): what is stored is good enough; update: ask for a newer one; never", "POLICY"),
         options.Option("--image-id", "the whole image ID it must have; then no signature is needed", "ID"),
-        options.Option("--name", "the name that a file or URL must hold", "NAME"),
+        options.Option("--name", "the name that a file or URL must hold, or that an OCI image of this host gets", "NAME"),
         options.Option("--signature", "signature of a file or URL (default: the image's own with .asc)", "FILE|URL"),
         options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
         options.Option("--proxy", "go through this proxy, or none; its credentials are in auth.d (default: as configured)", "URL|none"),
         options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
+        options.Option("--token-server", "where a registry may send for tokens beside itself", "REGISTRY=HOST[:PORT]", True),
         options.Option("--allow-private", "discovery may lead to private addresses"),
-        options.Option("--quiet", "no progress, and no line about what was fetched"),
+        options.Option("--quiet", "no progress, no warnings, and no line about what was fetched"),
     ),
     arguments=(1, -1),
     examples=(
         ("rocket fetch example.com/shop/web:1.4.0", "by name, from where example.com says"),
         ("rocket fetch ./web.aci", "a file, with its signature ./web.aci.asc"),
         ("rocket fetch --pull-policy=update example.com/shop/web", "is there a newer one?"),
+        ("rocket fetch docker://example.com/shop/web@sha256:...", "of a registry, pinned by its digest"),
     ),
 )
 
@@ -77,6 +79,8 @@ def execute(context: Context, words: Sequence[str]) -> int:
                 progress.clear()
         if not quiet:
             output.note(told(fetched))
+            for text in fetched.notes:
+                output.note(f"warning: {text}")
         output.write(f"{fetched.record.id}\n")
 
     return several.each(parsed.arguments, get)
@@ -98,7 +102,7 @@ def told(fetched: Fetched) -> str:
 
 def fetch_options(context: Context, values: options.Values) -> FetchOptions:
     """Return what the command line says about fetching."""
-    from ..fetch.options import FetchOptions, parse_connection
+    from ..fetch.options import FetchOptions, parse_connection, parse_token_server
 
     return FetchOptions(
         insecure=context.insecure,
@@ -110,5 +114,6 @@ def fetch_options(context: Context, values: options.Values) -> FetchOptions:
         layers=context.paths.layers,
         proxy=values.text("--proxy"),
         connect_to=tuple(map(parse_connection, values.every("--connect-to"))),
+        token_servers=tuple(map(parse_token_server, values.every("--token-server"))),
         allow_private=values.flag("--allow-private"),
     )

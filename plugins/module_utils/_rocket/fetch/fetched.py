@@ -23,6 +23,7 @@ class Fetched(Record):
         seconds: how long it took.
         resumed: bytes of the image that an earlier try had brought.
         dependencies: what came along because it depends on it; what was there already is not among them.
+        notes: what of an OCI image is not in the image that it became, or probably not meant, one clause each.
     """
 
     record: ImageRecord
@@ -31,6 +32,7 @@ class Fetched(Record):
     seconds: float = 0.0
     resumed: int = 0
     dependencies: tuple[Fetched, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def signed_by(self) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from ..errors import Busy, FetchError, NotFound, RocketError, StoreError, TrustE
 from ..plan import Plan, Step
 from ..record import replace
 from ..spec.image_name import ImageName
+from ..spec.oci_reference import is_oci_reference, parse_oci_reference
 from .closure import Closure, Needed, Sum
 from .download import Arrived, Download
 from .fetched import Fetched
+from .layered import Layered
 from .options import FetchOptions
 from .places import discovered, place_of_file, places_of_name
 from .reference import FileReference, ImageId, parse_reference
@@ -75,6 +77,7 @@ class Fetcher:
         self._stored = Stored(store, self._options)
         self._progress = progress
         self._download = Download(store, verifier, self._options, progress)
+        self._layered = Layered(store, self._options, progress)
 
     def plan(self, reference: str, state: str = "present") -> Plan:
         """Return what `fetch` would do; ``present`` looks into the store alone, ``latest`` also asks the source.
@@ -86,6 +89,8 @@ class Fetcher:
         """
         if state not in ("present", "latest"):
             raise UsageError(f"{state} is not a state of an image", hint="present or latest")
+        if is_oci_reference(reference):
+            return self._layered.plan(parse_oci_reference(reference), state)
         wanted = parse_reference(reference)
         record = self._stored.find(wanted)
         before = None if record is None else {"image_id": record.id, "name": record.name}
@@ -142,6 +147,8 @@ class Fetcher:
         Raises:
             NotFound, StoreError: it is gone, or the disk refused.
         """
+        if is_oci_reference(reference):
+            return self._layered.keep(parse_oci_reference(reference))
         wanted = parse_reference(reference)
         record = self._stored.find(wanted)
         if record is None:
@@ -166,6 +173,8 @@ class Fetcher:
             Busy: other processes fetch the same images and do not come to an end.
             StoreError: the disk refused. Nothing is published on any error.
         """
+        if is_oci_reference(reference):
+            return self._layered.get(parse_oci_reference(reference))
         began = time.monotonic()
         for _turn in range(_TURNS):
             try:

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from ..errors import UsageError, printable
+from ..errors import FetchError, UsageError, printable
 from ..record import Record
 from ..spec.identifier import check_ac_identifier, check_image_id, nearest
+from .addresses import check_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,25 @@ def parse_connection(text: str) -> tuple[str, str, int]:
     raise UsageError("expects HOST=ADDRESS:PORT", where=printable(text), hint="write example.com=192.0.2.10:8443")
 
 
+def parse_token_server(text: str) -> tuple[str, str]:
+    """Return registry and token server of ``registry=host[:port]``.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    registry, _equals, server = text.lower().partition("=")
+    try:
+        for place in (registry, server):
+            check_url(f"https://{place}/", ("https",))
+            if not place or any(mark in place for mark in "/?#"):
+                raise FetchError("no host")
+    except FetchError as error:
+        raise UsageError(
+            "expects REGISTRY=HOST[:PORT]", where=printable(text), hint="write registry.example.com=auth.example.com"
+        ) from error
+    return registry, server
+
+
 class FetchOptions(Record):
     """Options of one fetch.
 
@@ -43,6 +63,7 @@ class FetchOptions(Record):
         layers: directories of configuration, the vendor's first: ``fetch.json``, ``auth.d``; read when the network is needed.
         proxy: URL of the proxy for all connections but those of `connect_to`; ``none`` for none; empty for the configured one.
         connect_to: (host, address, port) triples: connections for the host go there, TLS still proves the host.
+        token_servers: (registry, host[:port]) pairs: where a registry may send for tokens beside itself.
         allow_private: discovery and redirects may lead to private and loopback addresses.
         deadline: seconds for the whole fetch.
         connect_timeout: seconds to reach one address; also for the TLS handshake.
@@ -63,6 +84,7 @@ class FetchOptions(Record):
     layers: tuple[str, ...] = ()
     proxy: str = ""
     connect_to: tuple[tuple[str, str, int], ...] = ()
+    token_servers: tuple[tuple[str, str], ...] = ()
     allow_private: bool = False
     deadline: float = 3600.0
     connect_timeout: float = 10.0

@@ -87,9 +87,9 @@ class Stored:
         """The newest image whose os and arch, where the operator left them to us, are those of this host."""
         record = self._store.find(wanted)
         host = tuple(label for label in platform() if wanted.label(label[0]) is None)
-        if _fits(record, host):
+        if fits(record, host):
             return record
-        fitting = [each for each in self._store.images() if wanted.matches(each.manifest) and _fits(each, host)]
+        fitting = [each for each in self._store.images() if wanted.matches(each.manifest) and fits(each, host)]
         return max(fitting, key=lambda each: each.imported_at) if fitting else None
 
     def _by_source(self, url: str) -> ImageRecord | None:
@@ -100,7 +100,7 @@ class Stored:
         try:
             size = os.stat(path).st_size
             fitting = [record for record in self._store.images() if record.file_size == size and self._named(record)]
-            digest = _file_digest(path) if fitting else ""
+            digest = f"sha512-{file_digest(path)}" if fitting else ""
         except OSError as error:
             raise FetchError(
                 f"the image cannot be read: {error.strerror}", where=path, hint="check the path and its permissions", code="file-unreadable"
@@ -133,11 +133,16 @@ class Stored:
             return None  # It is fetched then, and whoever fetches it is told what is wrong.
         return record if self.acceptable(record) and has_blob(self._store, record) else None
 
-    def pin(self, record: ImageRecord) -> ImageRecord | None:
-        """Make the verdict of a stored image ``pinned``, its blob verified; None where that is damaged."""
+    def pin(self, record: ImageRecord, digest: str = "") -> ImageRecord | None:
+        """Make the verdict of a stored image ``pinned``, its blob verified; None where that is damaged.
+
+        Args:
+            record: of the image.
+            digest: of the OCI image that it was made of, where that is what was pinned.
+        """
         if not self._whole(record):
             return None
-        verdict = Verdict(kind="pinned", checked_at=int(time.time()), insecure_options=tuple(sorted(self._options.insecure)))
+        verdict = Verdict("pinned", (), int(time.time()), tuple(sorted(self._options.insecure)), digest)
         return self._store.confirm(record.id, verdict)
 
     def can_ask(self, record: ImageRecord, url: str) -> bool:
@@ -188,21 +193,23 @@ class Stored:
         return True
 
 
-def _fits(record: ImageRecord, host: tuple[tuple[str, str], ...]) -> bool:
+def fits(record: ImageRecord, host: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether an image has the labels of `host`, or has none of these names."""
     given = dict(record.labels)
     return all(given.get(name, value) == value for name, value in host)
 
 
-def _file_digest(path: str) -> str:
+def file_digest(path: str, algorithm: str = "sha512") -> str:
+    """Return the hex digest of a file; raises OSError."""
     import hashlib
 
-    digest = hashlib.sha512()
+    digest = hashlib.new(algorithm)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         while True:
             block = os.read(fd, _BLOCK)
             if not block:
-                return "sha512-" + digest.hexdigest()
+                return digest.hexdigest()
             digest.update(block)
     finally:
         os.close(fd)

@@ -126,6 +126,7 @@ def _carry_fetch() -> None:
         download,
         fetched,
         fetcher,
+        layered,
         operator_file,
         options,
         places,
@@ -133,6 +134,10 @@ def _carry_fetch() -> None:
         stored,
         verification,
     )
+
+
+def _carry_fetch_sources() -> None:
+    from ..fetch.sources import base, docker_archive, files, layout, names, opener, registry, token
 
 
 def _carry_fetch_transports() -> None:
@@ -159,13 +164,18 @@ def _carry_image() -> None:
         layout,
         limits,
         listing,
+        merged_tree,
         new_directory,
+        oci_config,
+        oci_convert,
+        oci_users,
         pax,
         remove,
         resolve,
         sandbox,
         source_directory,
         source_tar,
+        space,
         stream,
         tar,
         unpack,
@@ -205,7 +215,19 @@ def _carry_run_cgroup() -> None:
 
 
 def _carry_run_linux() -> None:
-    from ..run.linux import capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, terminal, volumes
+    from ..run.linux import (
+        capabilities,
+        confine,
+        constants,
+        devices,
+        identity,
+        kernel,
+        programs,
+        report,
+        rootfs,
+        terminal,
+        volumes,
+    )
 
 
 def _carry_run_stage1() -> None:
@@ -225,6 +247,8 @@ def _carry_spec() -> None:
         isolator_values,
         isolators,
         lock,
+        oci_manifest,
+        oci_reference,
         pod_manifest,
         quantity,
         reading,
@@ -237,6 +261,7 @@ def _carry_spec() -> None:
 
 def _carry_store() -> None:
     from ..store import (
+        blobs,
         catalogue,
         collect,
         dependencies,

@@ -35,6 +35,21 @@ def file_stream(fd: int, limit: int) -> Iterator[bytes]:
     return _read(fd, limit)
 
 
+def part_stream(fd: int, offset: int, size: int) -> Iterator[bytes]:
+    """Yield `size` bytes of the regular file `fd` from `offset` on; the file's offset is neither used nor moved.
+
+    Raises (while iterating):
+        ArchiveError: there are fewer.
+    """
+    end = offset + size
+    while offset < end:
+        chunk = os.pread(fd, min(CHUNK, end - offset), offset)
+        if not chunk:
+            raise ArchiveError("the file is shorter than it was said to be", hint="it is cut or changed meanwhile; get it again")
+        offset += len(chunk)
+        yield chunk
+
+
 def _read(fd: int, limit: int) -> Iterator[bytes]:
     position = 0
     while True:
@@ -53,12 +68,12 @@ def over_limit(what: str) -> ArchiveError:
 
 
 class Digest:
-    """A SHA-512 worked out in a thread of its own."""
+    """A SHA-512, or another digest by its name in hashlib, worked out in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, algorithm: str = "sha512") -> None:
         self.size = 0
         self._failure: BaseException | None = None
-        self._hash = hashlib.sha512()
+        self._hash = hashlib.new(algorithm)
         self._queue: queue.Queue[bytes] = queue.Queue(_AHEAD)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -96,10 +111,18 @@ class Digest:
         Raises:
             MemoryError: as the hash.
         """
+        return f"{self._hash.name}-{self.hexdigest()}"
+
+    def hexdigest(self) -> str:
+        """Return the hex digits of all that was added; nothing can be added after.
+
+        Raises:
+            MemoryError: as the hash.
+        """
         self.close()
         if self._failure is not None:
             raise self._failure
-        return "sha512-" + self._hash.hexdigest()
+        return self._hash.hexdigest()
 
 
 def ahead(stream: Iterator[bytes]) -> Iterator[bytes]:

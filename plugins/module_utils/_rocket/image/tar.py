@@ -113,11 +113,17 @@ class Reader:
         self._limits = limits
         self._chunk = memoryview(b"")
         self._at = 0
+        self._before = 0
         self._entry: Entry | None = None
         self._unread = 0
         self._padding = 0
         self._ended = False
         self.count = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes of the tar that were read: at an entry, where its content begins."""
+        return self._before + self._at
 
     def entries(self) -> Iterator[Entry]:
         """Yield each member, in order.
@@ -199,6 +205,7 @@ class Reader:
 
     def _next_chunk(self) -> None:
         chunk = next(self._stream, b"")
+        self._before += len(self._chunk)
         self._chunk = memoryview(chunk)
         self._at = 0
         self._ended = not chunk

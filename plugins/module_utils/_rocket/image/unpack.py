@@ -21,6 +21,7 @@ from .attributes import dress
 from .listing import take
 from .pax import refused
 from .resolve import Resolver, kernel_openat2
+from .space import LOOK_EVERY, LOOK_EVERY_FILES, look
 from .stream import over_limit
 from .tar import Entry, shown, split_name
 
@@ -38,9 +39,6 @@ _CONTRADICTIONS = (
     *(errno.ENAMETOOLONG, errno.EXDEV, errno.EINVAL, errno.E2BIG),
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# How much is written between two looks at the free space: each look wants that much beside the reserve.
-_LOOK_EVERY = 8 << 20
-_LOOK_EVERY_FILES = 256
 _NAMED = 100
 # A directory that things lie in and no entry names: the same on every host.
 _IMPLIED = Entry(name=b"implied directory", kind="directory", mode=0o755)
@@ -74,7 +72,7 @@ class Tree:
         self.skipped_count = 0
         self.skipped: list[str] = []
         self.dropped_xattrs = 0
-        self._look()
+        look(self._root, limits)
 
     def place(self, parts: tuple[bytes, ...], entry: Entry, content: Iterable[memoryview]) -> None:
         """Make `entry` at `parts` below the root; the empty tuple is the root itself.
@@ -211,8 +209,8 @@ class Tree:
             done = os.write(fd, piece)
             self._written += done
             piece = piece[done:]
-        if before // _LOOK_EVERY != self._written // _LOOK_EVERY:
-            self._look()
+        if before // LOOK_EVERY != self._written // LOOK_EVERY:
+            look(self._root, self._limits)
 
     def _make_hard_link(self, parent: int, name: bytes, entry: Entry) -> None:
         target = split_name(entry.link, self._limits)[1:]
@@ -289,15 +287,8 @@ class Tree:
 
     def _count(self) -> None:
         self._made += 1
-        if self._made % _LOOK_EVERY_FILES == 0:
-            self._look()
-
-    def _look(self) -> None:
-        """Check that the file system keeps its reserve until the next look."""
-        space, limits = os.fstatvfs(self._root), self._limits
-        few = space.f_files and space.f_favail < limits.reserve_files + _LOOK_EVERY_FILES
-        if few or space.f_bavail * space.f_frsize < limits.reserve + _LOOK_EVERY:
-            raise StoreError("there is no space left for the image", code="no-space", hint="free space, or collect garbage with: rocket gc")
+        if self._made % LOOK_EVERY_FILES == 0:
+            look(self._root, self._limits)
 
 
 def _explained(error: OSError, where: str) -> RocketError:

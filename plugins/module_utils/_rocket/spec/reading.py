@@ -84,20 +84,21 @@ def _check_values(value: Any, path: str, what: str) -> None:
             _check_values(item, f"{path}[{index}]", what)
 
 
-def load(data: bytes, what: str) -> Any:
+def load(data: bytes, what: str, most: int = MAX_BYTES) -> Any:
     """Return the JSON value in `data`.
 
     Args:
         data: one JSON document in UTF-8.
         what: what is being read, for messages: ``image manifest``, a path.
+        most: bytes that it may have.
 
     Raises:
         SpecError: not JSON, or one of the refusals above; where it can, it names the JSON path behind `what`.
     """
     import json
 
-    if len(data) > MAX_BYTES:
-        raise SpecError(f"has {len(data)} bytes, at most {MAX_BYTES} are allowed", path=what)
+    if len(data) > most:
+        raise SpecError(f"has {len(data)} bytes, at most {most} are allowed", path=what)
     _check_depth(data, what)
     try:
         value = json.loads(

@@ -18,7 +18,7 @@ from .record import ImageRecord, damaged, decode_cache, decode_record, encode_ca
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from typing import Any
 
     from ..paths import Paths
@@ -123,6 +123,35 @@ class Catalogue:
             hint += f"; {len(broken)} damaged images cannot be looked at: {', '.join(broken[:3])}"
         raise NotFound(f"no image {name} in the store", where=self.paths.images, hint=hint)
 
+    def converted(self, name: ImageName, digest: str = "") -> list[ImageRecord]:
+        """Return the images of this name that were made of OCI images, the newest import first; damaged ones are left out.
+
+        Args:
+            name: with the labels that they have to have.
+            digest: one that has to name the OCI image; empty for any.
+        """
+        found = []
+        for image_id in self.ids():
+            try:
+                record, manifest, imported = self._load(image_id)
+            except (NotFound, StoreError):
+                continue
+            if record["name"] == name.name and record.get("digests") and digest in ("", *record["digests"]):
+                found.append((record["imported_at"], imported, ImageRecord.from_json(record, ImageManifest.from_json(manifest))))
+        found.sort(key=lambda item: item[:2], reverse=True)
+        return [item[2] for item in found if name.matches(item[2])]
+
+    def layers(self, without: Container[str] = ()) -> frozenset[str]:
+        """Return the digests of the layers of all images but those `without`; a damaged image names none."""
+        found: set[str] = set()
+        for image_id in self.ids():
+            if image_id not in without:
+                try:
+                    found.update(self._load(image_id)[0].get("layers", ()))
+                except (NotFound, StoreError):
+                    continue
+        return frozenset(found)
+
     def find_id(self, prefix: str) -> ImageRecord:
         """Return the image whose ID is `prefix` or begins with it.
 
@@ -141,13 +170,24 @@ class Catalogue:
         return self._record(fitting[0])
 
     def resolve(self, text: str) -> ImageRecord:
-        """Return the image that `text`, an image ID, a prefix of one, or a name with labels, means.
+        """Return the image that `text`, an image ID, a prefix of one, a name with labels, or a ``docker://`` reference, means.
 
         Raises:
             NotFound, Ambiguous, StoreError: as find and find_id.
-            SpecError: `text` is neither.
+            SpecError, UsageError: `text` is none of these.
         """
+        if text.startswith("docker:"):
+            return self._find_registry_image(text)
         return self.find_id(text) if text.startswith("sha512-") else self.find(ImageName.parse(text))
+
+    def _find_registry_image(self, text: str) -> ImageRecord:
+        from ..spec.oci_reference import RegistryReference, parse_oci_reference
+
+        reference = parse_oci_reference(text)
+        found = self.converted(reference.image_name(), reference.digest) if isinstance(reference, RegistryReference) else []
+        if not found:
+            raise NotFound(f"no image {reference} in the store", where=self.paths.images, hint="fetch it first")
+        return found[0]
 
     def _each(self) -> Iterator[ImageRecord | StoreError]:
         for image_id in self.ids():

@@ -14,6 +14,7 @@ import time
 
 from ..errors import NotFound, RocketError, StoreError
 from ..plan import Plan, Step
+from .blobs import Blobs
 from .catalogue import is_image_id
 from .dependencies import tree_id, visits, with_dependencies
 from .locks import is_locked
@@ -35,8 +36,8 @@ def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: i
     Args:
         store: where.
         in_use: IDs of images and trees that pods use, running or prepared; what the images depend on is in use too.
-        grace: seconds that an image is kept after its import, a tree after it was rendered, and a download that was cut
-            after its last byte, although nothing uses it.
+        grace: seconds that an image is kept after its import, a tree after it was rendered, a layer after it was last fetched for
+            an image, and a download that was cut after its last byte, although nothing uses it.
         now: seconds since the epoch; for tests.
 
     Raises:
@@ -45,7 +46,9 @@ def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: i
     moment = int(time.time()) if now is None else now
     needed = with_dependencies(store, in_use)
     trees = _unused_trees(store, needed, moment - grace)
-    steps = (*_leftovers(store.paths, grace, moment), *_unused_images(store, needed, moment - grace), *trees)
+    images = tuple(_unused_images(store, needed, moment - grace))
+    layers = _unused_layers(store, {step.subject for step in images}, moment - grace)
+    steps = (*_leftovers(store.paths, grace, moment), *images, *trees, *layers)
     return Plan(subject=f"store {store.paths.data}", steps=steps)
 
 
@@ -104,6 +107,15 @@ def _unused_trees(store: Store, needed: Collection[str], before: int) -> Iterato
             yield _step(name, "not in use", "tree", store.paths)
 
 
+def _unused_layers(store: Store, going: Collection[str], before: int) -> Iterator[Step]:
+    """Yield the layers that no image names once those that are `going` are gone."""
+    blobs = Blobs(store)
+    named = store.layers(without=going) if blobs.names() else frozenset()
+    for digest in blobs.names():
+        if digest not in named and blobs.is_idle(digest, before):
+            yield _step(digest, "a layer of no image", "layer", store.paths)
+
+
 def _trees_of(store: Store, image_ids: Iterable[str]) -> Iterator[str]:
     """Yield the names of the trees that starting these images would use today."""
     for image_id in image_ids:
@@ -126,10 +138,16 @@ def collect(plan: Plan, in_use: Iterable[str] = ()) -> list[Step]:
         StoreError: something could not be removed; names it. All other steps were carried out.
     """
     done, failed, needed = [], [], _needed(plan, in_use)
+    blobs: dict[Paths, Blobs] = {}
     for step in plan.steps:
         facts = dict(step.facts)
         try:
-            if _remove(Store(facts["paths"]), facts["kind"], step.subject, needed, facts["kept"]):
+            store = Store(facts["paths"])
+            if facts["kind"] == "layer":
+                removed = blobs.setdefault(store.paths, Blobs(store)).collect(step.subject)
+            else:
+                removed = _remove(store, facts["kind"], step.subject, needed, facts["kept"])
+            if removed:
                 done.append(step)
         except RocketError as error:
             failed.append(error)

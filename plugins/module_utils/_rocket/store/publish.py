@@ -43,12 +43,15 @@ def add(store: Store, staged: str, record: ImageRecord, manifest: bytes, signatu
     try:
         with store.lock(record.id):
             present = _present(store, record.id)
+            if present is not None:
+                # One image can be named by a manifest and by several indexes.
+                record = replace(record, digests=tuple(dict.fromkeys((*record.digests, *present.digests))))
             if present is not None and _outranks(present.verdict, verdict):
                 if present.file_digest != record.file_digest:
                     if _intact(store, present):
                         return present
                 else:
-                    record = replace(present, imported_at=record.imported_at)
+                    record = replace(present, imported_at=record.imported_at, digests=record.digests)
                     signature = signature_of(store, record.id)
             _publish(store, staged, record, manifest, signature)
     finally:

@@ -46,6 +46,8 @@ class ImageRecord(Record):
         max_age: seconds after `checked_at` for which the source need not be asked again.
         checked_at: seconds since the epoch of the last time that the source gave or confirmed the file.
         reference: what was asked for then.
+        digests: of an image made of an OCI image, those that name it: of indexes and manifest, or of the configuration.
+        layers: of such an image, the digests of its layers as they came: these blobs are kept for further images.
     """
 
     id: str
@@ -61,6 +63,8 @@ class ImageRecord(Record):
     max_age: int = 0
     checked_at: int = 0
     reference: str = ""
+    digests: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON value, without the manifest, which is a document of its own."""
@@ -79,6 +83,7 @@ class ImageRecord(Record):
         fields = dict(value)
         fields["labels"] = tuple((label["name"], label["value"]) for label in value["labels"])
         fields["verdict"] = Verdict.from_json(value["verdict"])
+        fields.update({name: tuple(value.get(name, ())) for name in ("digests", "layers")})
         return cls(manifest=manifest, **fields)
 
 

@@ -137,8 +137,14 @@ class Store(Catalogue):
 
         return add(self, staged, record, manifest, signature)
 
-    def confirm(self, image_id: str, verdict: Verdict, **changes: int | str) -> ImageRecord:
-        """Replace the verdict of a stored image by a newer one about the same file; `changes` are further fields of its record.
+    def confirm(self, image_id: str, verdict: Verdict, digests: tuple[str, ...] = (), **changes: int | str) -> ImageRecord:
+        """Replace the verdict of a stored image by a newer one about the same file.
+
+        Args:
+            image_id: of the image.
+            verdict: the new one.
+            digests: further names of the OCI image that it was made of.
+            changes: further fields of its record.
 
         Raises:
             NotFound, StoreError: there is none, it is damaged, or the disk refused.
@@ -146,7 +152,8 @@ class Store(Catalogue):
         from ..record import replace
 
         with self.lock(image_id):
-            record = replace(self._record(image_id), verdict=verdict, **changes)
+            record = self._record(image_id)
+            record = replace(record, verdict=verdict, digests=tuple(dict.fromkeys((*record.digests, *digests))), **changes)
             directory = f"{self.paths.images}/{image_id}"
             try:
                 manifest = read_limited(f"{directory}/manifest")

@@ -39,12 +39,14 @@ class Verdict(Record):
         signers: the valid signatures by trusted keys, in the order of the file; at least one when signed.
         checked_at: seconds since the epoch.
         insecure_options: the relaxations in force when it was made, sorted.
+        digest: of the OCI manifest or index that was pinned instead of the image ID; else empty.
     """
 
     kind: str
     signers: tuple[Signer, ...] = ()
     checked_at: int = 0
     insecure_options: tuple[str, ...] = ()
+    digest: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as a JSON value."""
@@ -53,6 +55,7 @@ class Verdict(Record):
             "signers": [dict(signer.__dict__) for signer in self.signers],
             "checked_at": self.checked_at,
             "insecure_options": list(self.insecure_options),
+            **({"digest": self.digest} if self.digest else {}),
         }
 
     @classmethod
@@ -63,4 +66,5 @@ class Verdict(Record):
             signers=tuple(Signer(**signer) for signer in value["signers"]),
             checked_at=value["checked_at"],
             insecure_options=tuple(value["insecure_options"]),
+            digest=value.get("digest", ""),
         )

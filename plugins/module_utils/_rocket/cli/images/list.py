@@ -60,7 +60,9 @@ def _signers(record: ImageRecord) -> str:
     verdict = record.verdict
     if verdict.kind == "signed":
         return ", ".join(signer.identity or signer.fingerprint for signer in verdict.signers)
-    return "(pinned by image ID)" if verdict.kind == "pinned" else "(NOT VERIFIED)"
+    if verdict.kind == "pinned":
+        return f"(pinned by {'digest' if verdict.digest else 'image ID'})"
+    return "(NOT VERIFIED)"
 
 
 def _row(record: ImageRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 REDIRECTS = (301, 302, 303, 307, 308)
 PARTIAL = 206
 UNCHANGED = 304
+UNAUTHORIZED = 401
 NO_SUCH_RANGE = 416
 _TRANSIENT = (429, 500, 502, 503, 504)
 _LOGIN_PAGES = ("text/html", "application/xhtml+xml")
@@ -41,6 +42,8 @@ def check_status(response: requests.Response, url: str, what: str) -> None:
             f"the server sends a part of the {what}, unasked", where=printable(url), hint="repair the server", code="range-mismatch"
         )
     facts: dict[str, object] = {"status": status}
+    if status == UNAUTHORIZED:
+        facts["challenge"] = str(response.headers.get("WWW-Authenticate", ""))
     if status in _TRANSIENT:
         facts.update(transient=True, retry_after=retry_after(response.headers.get("Retry-After", "")))
     hint = _HINTS.get(status, "look into the server's log")
@@ -62,7 +65,7 @@ def check_content(response: requests.Response, url: str, what: str) -> None:
             hint="turn content encoding off for these files",
             code="encoding-refused",
         )
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = media_type(response)
     if what != "discovery page" and kind in _LOGIN_PAGES:
         raise FetchError(
             f"the server sends a web page ({kind}) for the {what}",
@@ -70,6 +73,11 @@ def check_content(response: requests.Response, url: str, what: str) -> None:
             hint="is there a login or a proxy in the way?",
             code="not-an-image",
         )
+
+
+def media_type(response: requests.Response) -> str:
+    """Return what the content is said to be, in lower case and without parameters; may be empty."""
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
 
 
 def check_part(response: requests.Response, url: str, origin: Origin, start: int) -> None:

@@ -15,6 +15,8 @@ from ...store.files import raise_disk_error, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...store.partial import Origin, Partial
     from ..options import Progress
 
@@ -30,6 +32,7 @@ class Response(Record):
         whole: the source said how much there is and all of it came; if not, only a digest or signature can tell.
         max_age: seconds for which the source need not be asked again; None if it did not say.
         resumed: bytes that an earlier try had brought; only a digest or signature can tell that the rest fits them.
+        media_type: what the source says that it is, in lower case and without parameters; may be empty.
     """
 
     url: str
@@ -39,6 +42,7 @@ class Response(Record):
     whole: bool = True
     max_age: int | None = None
     resumed: int = 0
+    media_type: str = ""
 
 
 class Sink:
@@ -177,7 +181,9 @@ class Transport:
 
     received = 0
 
-    def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
+    def get(
+        self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Response:
         """Put the content of `url` into `sink`.
 
         Args:
@@ -187,9 +193,10 @@ class Transport:
             what: for messages: ``image``, ``signature``.
             etag: entity tag that the caller has the content of.
             own: the operator named the URL; somebody else's must not lead into private networks.
+            headers: of the request, beside and over the usual ones; not sent any more once a redirect led to another origin.
 
         Raises:
-            FetchError: with a class of docs/security-model.md as code.
+            FetchError: with a class of docs/security-model.md as code; of a 401, the fact ``challenge`` is what the server asks for.
             StoreError: the sink's disk refused.
         """
         raise NotImplementedError

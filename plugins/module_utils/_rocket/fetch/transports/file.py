@@ -9,13 +9,19 @@ import os
 from ...errors import FetchError, printable
 from .base import Response, Sink, Transport, too_large
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _BLOCK = 1 << 20
 
 
 class FileTransport(Transport):
     """Copies files into sinks, so that nobody can change them between the check and the use."""
 
-    def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
+    def get(
+        self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Response:
         path = path_of(url)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -12,6 +12,8 @@ from ..addresses import check_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...store.partial import Origin
     from .watchdog import Watchdog
 
@@ -27,6 +29,7 @@ class Request(Record):
         etag: entity tag that the caller has; only the first origin gets to see it.
         origin: the object that the caller has the beginning of; only who gave its entity tag gets to see that.
         start: how many bytes of it.
+        headers: further ones of the caller; only the first origin gets to see them.
     """
 
     method: str
@@ -36,6 +39,7 @@ class Request(Record):
     etag: str = ""
     origin: Origin | None = None
     start: int = 0
+    headers: Mapping[str, str] | None = None
 
 
 class Hop(Record):

@@ -25,7 +25,7 @@ from .watchdog import Watchdog
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import requests
 
@@ -91,7 +91,9 @@ class HttpsTransport(Transport):
             session.close()
         self._sessions.clear()
 
-    def get(self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False) -> Response:
+    def get(
+        self, url: str, sink: Sink, limit: int, what: str, etag: str = "", own: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Response:
         def answer(response: requests.Response, hop: Hop) -> Response:
             if etag and response.status_code == answers.UNCHANGED:
                 return Response(url=hop.url, status=answers.UNCHANGED, size=0, etag=etag, max_age=answers.max_age(response))
@@ -103,7 +105,7 @@ class HttpsTransport(Transport):
             start = sink.done if parts and sink.origin is not None else 0
             before = sink.done
             try:
-                return self._follow(Request("GET", url, what, own, etag, sink.origin if start else None, start), answer)
+                return self._follow(Request("GET", url, what, own, etag, sink.origin if start else None, start, headers), answer)
             except FetchError as error:
                 if error.code == "range-mismatch" and start:
                     parts = False
@@ -174,6 +176,8 @@ class HttpsTransport(Transport):
         credential = self._credentials.for_url(hop.url)
         if credential is not None:
             headers["Authorization"] = credential.header
+        if hop.request.headers and stayed:
+            headers.update(hop.request.headers)
         return headers
 
     def _session(self, hop: Hop) -> requests.Session:
@@ -248,6 +252,7 @@ class HttpsTransport(Transport):
             whole=whole,
             max_age=answers.max_age(response),
             resumed=start,
+            media_type=answers.media_type(response),
         )
 
     def _copy(self, response: requests.Response, hop: Hop, sink: Sink, limit: int, total: int | None) -> None:

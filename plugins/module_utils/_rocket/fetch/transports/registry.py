@@ -27,6 +27,10 @@ class Transports:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
         for transport in self._made.values():
             transport.close()
 
