@@ -461,6 +461,20 @@ def test_collection_does_not_wait_for_what_nobody_can_go_on_with(store, paths):
     assert len(collect(plan_gc(store))) == 1 and staged(paths) == []
 
 
+def test_a_child_of_another_thread_does_not_hold_a_download_that_was_left(store, paths):
+    one = store.partial(URL)
+    inherited = os.dup(one._directory_fd)
+    try:
+        os.write(one.fd, b"beginning")
+        one.remember(partial.Origin(URL, "https://example.com:443", '"tag"', 100))
+        one.close(keep=True)
+        again = store.partial(URL)
+        assert os.fstat(again.fd).st_size == len(b"beginning") and again.origin is not None
+        again.close()
+    finally:
+        os.close(inherited)
+
+
 def test_nothing_of_another_kind_is_taken_for_a_download(store, paths, tmp_path):
     store.open_for_writing()
     one = store.partial(URL)

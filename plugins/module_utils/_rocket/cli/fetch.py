@@ -78,7 +78,8 @@ def execute(context: Context, words: Sequence[str]) -> int:
             if meter is not None:
                 progress.clear()
         if not quiet:
-            output.note(told(fetched))
+            for each in (*fetched.dependencies, fetched):
+                output.note(told(each))
             for text in fetched.notes:
                 output.note(f"warning: {text}")
         output.write(f"{fetched.record.id}\n")
@@ -88,11 +89,15 @@ def execute(context: Context, words: Sequence[str]) -> int:
 
 def told(fetched: Fetched) -> str:
     """Return one line about what was fetched, and who signed it."""
-    record, kind = fetched.record, fetched.record.verdict.kind
+    record, verdict = fetched.record, fetched.record.verdict
     version = dict(record.labels).get("version")
     name = f"{record.name}:{version}" if version else record.name
     image = f"{name} {output.short_id(record.id)}"
-    reason = {"signed": f"signed by {', '.join(fetched.signed_by)}", "pinned": "pinned by its image ID"}.get(kind, "NOT VERIFIED")
+    reasons = {
+        "signed": f"signed by {', '.join(fetched.signed_by)}",
+        "pinned": f"pinned by its {'digest' if verdict.digest else 'image ID'}",
+    }
+    reason = reasons.get(verdict.kind, "NOT VERIFIED")
     if fetched.place == "store":
         return f"{image} is in the store, {reason}"
     went_on = f", the rest of {output.size(fetched.resumed)} that were there" if fetched.resumed else ""

@@ -9,6 +9,7 @@ confirm the object, and hashes or verifies the whole. So nothing here is synced,
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from ..errors import StoreError
@@ -88,6 +89,8 @@ class Partial:
                 discard(self._directory)
         finally:
             os.close(self.fd)
+            # A child that another thread forks just now has the descriptor too, and with it the lock.
+            fcntl.flock(self._directory_fd, fcntl.LOCK_UN)
             os.close(self._directory_fd)
 
 

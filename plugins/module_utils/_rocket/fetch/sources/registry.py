@@ -107,6 +107,7 @@ class RegistrySource(DocumentSource):
 
     @property
     def received(self) -> int:
+        """Bytes of content that came over the network so far."""
         return self._transports.received
 
     def name(self) -> ImageName:
