@@ -66,7 +66,9 @@ def test_an_image_runs_on_top_of_what_it_depends_on(rocket, fetch):
 
 
 def test_a_missing_dependency_is_told_before_anything_is_made(rocket, fetch):
+    base = fetch("base", busybox=True)
     fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("true"))
+    rocket("image", "rm", base)
     told = rocket("run", "example.com/app", status=254)
     assert told == "rocket: example.com/app: dependencies[0]: the dependency example.com/base is not in the store; " + (
         "fetch it first: rocket fetch example.com/base\n"
@@ -75,11 +77,17 @@ def test_a_missing_dependency_is_told_before_anything_is_made(rocket, fetch):
 
 
 def test_a_dependency_that_nobody_vouches_for_does_not_run(rocket, fetch, tmp_path):
-    fetch("base", busybox=True)
+    base = fetch("base", busybox=True)
     app = fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("true"))
     strict = Rocket(tmp_path / "host", insecure=False)
     # The image itself is pinned; what it stands on is not.
-    assert strict("fetch", f"--image-id={app}", str(tmp_path / "app.aci")).strip() == app
+    told = strict("fetch", f"--image-id={app}", str(tmp_path / "app.aci"), status=254)
+    assert "dependencies[0]: example.com/base: no key is trusted for it" in told
+    for name, image in (("base", base), ("app", app)):
+        assert strict("fetch", f"--image-id={image}", str(tmp_path / f"{name}.aci")).strip() == image
+    assert strict("run", "example.com/app") == ""
+    # What it stands on is now a newer one.
+    fetch("base", version="2.0", busybox=True)
     told = strict("run", "example.com/app", status=254)
     assert "example.com/base" in told and "without a valid signature" in told
 
@@ -107,7 +115,7 @@ def test_a_prepared_pod_does_not_start_when_what_it_stands_on_is_vouched_for_no_
     base = fetch("base", busybox=True)
     app = fetch("app", {"app": "x"}, dependencies=[{"imageName": "example.com/base"}], app=shell("true"))
     strict = Rocket(tmp_path / "host", insecure=False)
-    for name, image in (("app", app), ("base", base)):
+    for name, image in (("base", base), ("app", app)):
         strict("fetch", f"--image-id={image}", str(tmp_path / f"{name}.aci"))
     uuid = strict("prepare", "example.com/app").strip()
     # A newer import of the dependency is pinned; the one in the tree comes in again, from somebody else.
