@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._rocket.fetch.stored import platform
+from .._rocket import platform
 from .._rocket.host import entry, install, systemd
 from .._rocket.host.leftovers import cgroups
 from .._rocket.run.ensure import Means
@@ -38,7 +38,7 @@ def images_for(store: Store, lock: dict[str, t.Any] | None) -> Images:
     """Return the images of the store, as a lock lets them be seen where there is one."""
     if lock is None:
         return store
-    return LockedImages(store, Lock.from_json(lock, "lock"), "/".join(dict(platform()).values()))
+    return LockedImages(store, Lock.from_json(lock, "lock"), platform.host())
 
 
 def means_for(parameters: dict[str, t.Any]) -> Means:

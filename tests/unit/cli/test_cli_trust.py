@@ -108,17 +108,17 @@ def test_of_several_keys_the_fingerprint_picks_one(rocket, keys):
 
 
 def test_keys_of_a_site_are_reviewed_as_any_other(rocket, keys, monkeypatch):
-    class Fetcher:
+    class Keys:
         def discover(self, name):
             from _rocket.fetch.discovery import Discovery
 
             return Discovery(f"https://{name}", (), ("https://example.com/keys.asc",))
 
-        def fetch_key(self, _url):
+        def get(self, _url):
             with open(keys[0][0], "rb") as source:
                 return source.read()
 
-    monkeypatch.setattr(trust, "_fetcher", lambda _context, _ca: Fetcher())
+    monkeypatch.setattr(trust, "_of_site", lambda _context, _ca: Keys())
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert rocket("--prefix=example.com/shop")[0] == 254 and listed(rocket) == []
     assert rocket("--prefix=example.com/shop", f"--fingerprint={keys[0][1]}")[0] == 0

@@ -12,6 +12,7 @@ import pytest
 from fetch_site import Site, archive, discovery_page
 
 from _rocket.errors import FetchError
+from _rocket.fetch.keys import Keys
 from _rocket.fetch.transports import dial
 from _rocket.fetch.transports.base import MemorySink
 from _rocket.fetch.transports.https import HttpsTransport
@@ -59,12 +60,12 @@ def test_answers_that_are_no_content_do_not_cost_the_connection(site, transport)
     assert len(site.requests) == 8 and site.connections == 1
 
 
-def test_keys_of_a_page_come_over_its_connection(site, fetcher):
+def test_keys_of_a_page_come_over_its_connection(site, options):
     keys = tuple(f"{NAME} https://example.com/{number}.asc" for number in range(3))
     site.pages["/app?ac-discovery=1"] = discovery_page(keys=keys)
     site.pages.update({f"/{number}.asc": b"key %d" % number for number in range(3)})
-    one = fetcher()
-    assert [one.fetch_key(url) for url in one.discover(NAME).pubkeys] == [b"key 0", b"key 1", b"key 2"]
+    one = Keys(options)
+    assert [one.get(url) for url in one.discover(NAME).pubkeys] == [b"key 0", b"key 1", b"key 2"]
     assert site.connections == 1
 
 

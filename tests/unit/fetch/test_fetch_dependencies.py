@@ -288,7 +288,7 @@ def test_a_fetch_does_not_begin_again_for_ever(serve, fetcher, store, monkeypatc
     real = fetching.Fetcher._dependency
 
     def elsewhere(self, need, held, progress):
-        raise fetching._Elsewhere("fetch example.com/b")
+        raise fetching.Elsewhere("fetch example.com/b")
 
     monkeypatch.setattr(fetching.Fetcher, "_dependency", elsewhere)
     with pytest.raises(Busy):

@@ -13,8 +13,9 @@ from fetch_site import archive, discovery_page, signed
 
 from _rocket.errors import ArchiveError, FetchError, NotFound, StoreError, TrustError, UsageError
 from _rocket.fetch import verification
-from _rocket.fetch.stored import platform
+from _rocket.fetch.keys import Keys
 from _rocket.image import check
+from _rocket.platform import host, labels_of
 
 NAME = "example.com/app"
 
@@ -123,7 +124,7 @@ def test_name_and_labels_have_to_be_those_asked_for(site, fetcher, nothing_publi
 
 @pytest.mark.spec("V7")
 def test_labels_that_we_filled_in_only_feed_the_template(site, fetcher):
-    site.publish(archive(labels=(("version", "7"), *platform())), base="/i/latest.aci")
+    site.publish(archive(labels=(("version", "7"), *labels_of(host()))), base="/i/latest.aci")
     assert dict(fetcher().fetch(NAME).labels)["version"] == "7"
     site.publish(archive(labels=(("os", "freebsd"), ("arch", "amd64"))))
     assert dict(fetcher().fetch(f"{NAME},os=freebsd,arch=amd64").labels)["os"] == "freebsd"
@@ -237,12 +238,12 @@ def test_plain_http_needs_its_name(site, fetcher, nothing_published):
     nothing_published()
 
 
-def test_keys_are_discovered_and_got_but_not_trusted(site, fetcher):
+def test_keys_are_discovered_and_got_but_not_trusted(site, options):
     site.pages["/app?ac-discovery=1"] = discovery_page(keys=(f"{NAME} https://cdn.example.net/key.asc",))
     site.pages["/key.asc"] = b"a key"
-    one = fetcher()
+    one = Keys(options)
     assert one.discover(NAME).pubkeys == ("https://cdn.example.net/key.asc",)
-    assert one.fetch_key("https://cdn.example.net/key.asc") == b"a key"
+    assert one.get("https://cdn.example.net/key.asc") == b"a key"
 
 
 @pytest.mark.parametrize("changes", [{"pull_policy": "newest"}, {"insecure": ("tls",)}, {"attempts": 0}])

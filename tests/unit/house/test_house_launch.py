@@ -16,7 +16,7 @@ DEAR = {
 }
 # The base files and the parts below the command; one process each, so that each finding names its module.
 LAUNCH = [
-    *(f"_rocket.{name}" for name in ("errors", "record", "plan", "paths")),
+    *(f"_rocket.{name}" for name in ("errors", "record", "plan", "paths", "platform")),
     *checkout.product_modules("spec", "store", "run"),
     *(name for name in checkout.product_modules("cli") if name == "_rocket.cli.run"),
 ]

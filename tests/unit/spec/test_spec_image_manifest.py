@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
 from _rocket.spec.image_manifest import App, ImageManifest, parse_image_manifest
-from _rocket.spec.values import NamedValue, arch_of_machine, fits_platform, parse_version
+from _rocket.spec.values import NamedValue, parse_version
 
 # A slow machine is no defect of the code.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -229,18 +229,6 @@ def test_names_that_become_no_host_names_may_be_longer():
         ImageManifest.from_json(changed(path, "a" * 255))
         with pytest.raises(SpecError, match="at most 255 characters"):
             ImageManifest.from_json(changed(path, "a" * 256))
-
-
-@pytest.mark.spec("T10")
-def test_platforms():
-    labels = [NamedValue("os", "linux"), NamedValue("arch", "amd64")]
-    assert fits_platform(labels, "linux", arch_of_machine("x86_64"))
-    assert not fits_platform(labels, "linux", arch_of_machine("aarch64"))
-    assert not fits_platform(labels, "freebsd", "amd64")
-    assert fits_platform(labels[:1], "linux", "s390x")
-    assert fits_platform(labels[1:], "linux", "s390x")
-    assert fits_platform([], "linux", "s390x")
-    assert arch_of_machine("i686") == "i386"
 
 
 JSON = st.recursive(

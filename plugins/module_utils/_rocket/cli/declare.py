@@ -108,10 +108,11 @@ class Trusted:
         self._images: Images = store
         self._check = standing(context)
         if lock_file:
+            from ..platform import host
             from ..store.locked import LockedImages
-            from .lock_file import host_platform, read_lock
+            from .lock_file import read_lock
 
-            self._images = LockedImages(store, read_lock(lock_file), host_platform())
+            self._images = LockedImages(store, read_lock(lock_file), host())
 
     def resolve(self, text: str) -> ImageRecord:
         """Return the image that a reference means; raises NotFound, which says what gets it, and TrustError."""

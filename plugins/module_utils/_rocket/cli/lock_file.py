@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 _LIMIT = 16 << 20
 
 
-def host_platform() -> str:
-    """Return ``os/arch`` of this host."""
-    from ..fetch.stored import platform
-
-    return "/".join(dict(platform()).values())
-
-
 def read_lock(path: str) -> Lock:
     """Return the lock in the file at `path`.
 

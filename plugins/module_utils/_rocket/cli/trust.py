@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ..fetch.fetcher import Fetcher
+    from ..fetch.keys import Keys
     from ..trust.describe import KeyDescription
     from ..trust.keyring import Keyring
     from .context import Context
@@ -148,32 +148,27 @@ def _read(text: str, context: Context, ca_file: str) -> bytes:
         raise NotFound("there is no such key file", where=text, hint="give a file, or a URL with https://") from error
 
 
-def _fetcher(context: Context, ca_file: str) -> Fetcher:
-    import time
-
-    from ..fetch.fetcher import Fetcher, FetchOptions
-    from ..store.store import Store
-    from ..trust.keyring import Keyring
-    from ..trust.verify import Verifier
+def _of_site(context: Context, ca_file: str) -> Keys:
+    from ..fetch.keys import Keys
+    from ..fetch.options import FetchOptions
 
     # Keys over http have their own relaxation: the one for images does not cover what images are verified with.
     insecure = ("http",) if "pubkey" in context.insecure else ()
-    verifier = Verifier(Keyring(context.paths), time.time)
-    return Fetcher(Store(context.paths), verifier, FetchOptions(insecure=insecure, ca_file=ca_file, layers=context.paths.layers))
+    return Keys(FetchOptions(insecure=insecure, ca_file=ca_file, layers=context.paths.layers))
 
 
 def _get(url: str, context: Context, ca_file: str) -> bytes:
     if url.startswith("http://") and "pubkey" not in context.insecure:
         raise FetchError("a key is not fetched over http", where=url, hint="use https, or allow it with --insecure-options=pubkey")
-    return _fetcher(context, ca_file).fetch_key(url)
+    return _of_site(context, ca_file).get(url)
 
 
 def _discovered(prefix: str, context: Context, ca_file: str) -> list[tuple[str, bytes]]:
-    fetcher = _fetcher(context, ca_file)
-    found = fetcher.discover(prefix)
+    keys = _of_site(context, ca_file)
+    found = keys.discover(prefix)
     if not found.pubkeys:
         raise NotFound("the site names no keys", where=found.page, hint="get the key file from the owner: rocket trust --prefix=PREFIX KEY")
-    return [(url, fetcher.fetch_key(url)) for url in found.pubkeys]
+    return [(url, keys.get(url)) for url in found.pubkeys]
 
 
 def _only(found: list[tuple[str, bytes]], fingerprint: str) -> list[tuple[str, bytes]]:

@@ -157,6 +157,11 @@ class Closure:
             level = self._level(wanted)
         visits(self._store, top.record, lambda dependency, _where: self._got[needed(dependency)].record)
 
+    @property
+    def stands_on(self) -> tuple[tuple[str, ImageRecord], ...]:
+        """Reference and image of each dependency."""
+        return tuple((need.reference, got.record) for need, got in list(self._got.items())[1:])
+
     def enter(self) -> list[Fetched]:
         """Put all that arrived into the store, dependencies first; on an error what entered before goes again.
 

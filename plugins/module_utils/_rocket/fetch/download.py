@@ -13,7 +13,6 @@ from ..errors import ArchiveError, FetchError, SpecError, TrustError, printable
 from ..spec.image_name import ImageName
 from ..store.record import new_record
 from .fetched import Fetched
-from .stored import platform
 from .transports.base import FileSink, MemorySink
 from .verification import Wanted, check_file, needs_signature
 
@@ -146,7 +145,7 @@ class Download:
     ) -> Arrived:
         # What we filled in for a name only feeds the template; os and arch of an image still have to be this host's.
         named = isinstance(wanted, ImageName)
-        host = tuple(label for label in platform() if name is None or name.label(label[0]) is None) if named else ()
+        host = tuple(label for label in self._options.host_labels if name is None or name.label(label[0]) is None) if named else ()
         inspection, verdict = check_file(partial.fd, signature, place.image, Wanted(name, host), self._options, self._verifier)
         record = new_record(inspection, verdict, place.image, response.etag, max_age=response.max_age or 0, reference=str(wanted))
         return Arrived(partial, record, inspection.manifest_bytes, signature, response.resumed)

@@ -23,6 +23,7 @@ class Fetched(Record):
         seconds: how long it took.
         resumed: bytes of the image that an earlier try had brought.
         dependencies: what came along because it depends on it; what was there already is not among them.
+        stands_on: (reference, image) of all that it depends on, whether it came along or was there; each reference as a manifest has it.
         notes: what of an OCI image is not in the image that it became, or probably not meant, one clause each.
     """
 
@@ -32,6 +33,7 @@ class Fetched(Record):
     seconds: float = 0.0
     resumed: int = 0
     dependencies: tuple[Fetched, ...] = ()
+    stands_on: tuple[tuple[str, ImageRecord], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -2,39 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """A reference becomes a verified image in the store (docs/spec-conformance.md V4, V8, V10, V11; docs/store.md).
 
-Processes that want the same reference wait for the first and find what it fetched. Not handled here: gathering what an image depends
-on (closure.py), formats other than App Container Images.
+Processes that want the same reference wait for the first and find what it fetched. Not handled here: one image by itself
+(single.py, layered.py), gathering what it depends on (closure.py), what a lock file says (under_lock.py).
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
-from ..errors import Busy, FetchError, NotFound, RocketError, StoreError, TrustError, UsageError
+from ..errors import Busy, FetchError, NotFound, UsageError
 from ..plan import Plan, Step
 from ..record import replace
-from ..spec.image_name import ImageName
 from ..spec.oci_reference import is_oci_reference, parse_oci_reference
 from .closure import Closure, Needed, Sum
-from .download import Arrived, Download
+from .download import Arrived
 from .fetched import Fetched
 from .layered import Layered
 from .options import FetchOptions
-from .places import discovered, place_of_file, places_of_name
 from .reference import FileReference, ImageId, parse_reference
-from .stored import Stored
-from .transports.base import MemorySink
-from .transports.registry import Transports
-from .verification import needs_signature
+from .single import Elsewhere, Single, no_source
+from .under_lock import fixed, locked_as, narrowed, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
     from ..store.record import ImageRecord
     from ..store.store import Store
-    from .discovery import Discovery, Endpoint
     from .options import Progress
     from .reference import Reference
     from .transports.base import Response
@@ -42,17 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FetchOptions", "Fetcher"]
 
-KEY_LIMIT = 1 << 20
 # How often a fetch begins again because another process was at one of its images.
 _TURNS = 20
-
-
-class _Elsewhere(Exception):
-    """Another process fetches an image that is needed; it holds the store's lock `key`."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
 
 
 class Fetcher:
@@ -72,74 +58,53 @@ class Fetcher:
         self._store = store
         self._verifier = verifier
         self._options = (options or FetchOptions()).check()
-        self._named_by: dict[str, Transports] = {}
-        self._asked: dict[str, Response] = {}
-        self._stored = Stored(store, self._options)
         self._progress = progress
-        self._download = Download(store, verifier, self._options, progress)
-        self._layered = Layered(store, self._options, progress)
+        self._asked: dict[str, Response] = {}
 
     def plan(self, reference: str, state: str = "present") -> Plan:
         """Return what `fetch` would do; ``present`` looks into the store alone, ``latest`` also asks the source.
 
         Raises:
             UsageError: `state` or `reference` means nothing.
-            NotFound: an image ID alone, of an image that is not here.
+            NotFound: an image ID alone, of an image that is not here; under a lock, code ``not-locked``.
             FetchError: the source cannot be asked (``latest``).
         """
         if state not in ("present", "latest"):
             raise UsageError(f"{state} is not a state of an image", hint="present or latest")
-        if is_oci_reference(reference):
-            return self._layered.plan(parse_oci_reference(reference), state)
-        wanted = parse_reference(reference)
-        record = self._stored.find(wanted)
-        before = None if record is None else {"image_id": record.id, "name": record.name}
-        reason = self._reason(wanted, record, state)
+        with self._locked(reference) as (reference, options):
+            if is_oci_reference(reference):
+                return self._layered(options).plan(parse_oci_reference(reference), state)
+            wanted, single = parse_reference(reference), self._single(options)
+            record = single.stored.find(wanted)
+            before = None if record is None else {"image_id": record.id, "name": record.name}
+            reason = self._reason(wanted, record, state, single, options)
         if not reason:
             return Plan(subject=reference, before=before, after=before)
         step = Step(action="fetch", subject=reference, reason=reason)
-        return Plan(
-            subject=reference, steps=(step,), before=before, after={"image_id": self._options.expected_id or f"fetched from {reference}"}
-        )
+        after = {"image_id": options.expected_id or f"fetched from {reference}"}
+        return Plan(subject=reference, steps=(step,), before=before, after=after)
 
-    def _reason(self, wanted: Reference, record: ImageRecord | None, state: str) -> str:
+    def _reason(self, wanted: Reference, record: ImageRecord | None, state: str, single: Single, options: FetchOptions) -> str:
         if record is None:
             if isinstance(wanted, ImageId):
-                raise _no_source(wanted)
+                raise no_source(wanted)
             return "not in the store"
-        if not self._stored.acceptable(record):
+        if not single.stored.acceptable(record):
             return "stored without a signature"
-        lacking = self._stored.lacking(record)
+        lacking = single.stored.lacking(record)
         if lacking:
             return lacking
-        if state == "present" or isinstance(wanted, (ImageId, FileReference)) or self._options.expected_id:
+        if state == "present" or isinstance(wanted, (ImageId, FileReference)) or options.expected_id:
             return ""
-        if self._stored.fresh(record, wanted):
+        if single.stored.fresh(record, wanted):
             return ""
         if not record.etag:
             return "the source gave nothing to compare with"
-        with Transports(self._options) as transports:
-            answer = self._asked_anywhere(record, wanted, transports)
+        answer = single.ask(record, wanted)
         if answer is None or answer.status != 304:
             return "the source has another file"
         self._asked[str(wanted)] = answer
         return ""
-
-    def _asked_anywhere(self, record: ImageRecord, wanted: Reference, transports: Transports) -> Response | None:
-        """What the source of a stored image says; None where it is no place of what is wanted, or does not answer while others may."""
-        failure, others = None, False
-        for place in self._places(wanted, transports):
-            try:
-                answer = self._ask(record, place, transports)
-            except FetchError as error:
-                failure = error
-                continue
-            if answer is not None:
-                return answer
-            others = True
-        if failure is not None and not others:
-            raise failure
-        return None
 
     def keep(self, reference: str, write: bool = True) -> Fetched:
         """Return the stored image that `plan` found good enough; where its source was asked, the image's age begins anew.
@@ -147,16 +112,17 @@ class Fetcher:
         Raises:
             NotFound, StoreError: it is gone, or the disk refused.
         """
-        if is_oci_reference(reference):
-            return self._layered.keep(parse_oci_reference(reference))
-        wanted = parse_reference(reference)
-        record = self._stored.find(wanted)
-        if record is None:
-            raise NotFound(f"{wanted} is not in the store any more", hint="repeat")
-        answer = self._asked.get(str(wanted))
-        if answer is not None and write:
-            record = self._stored.renew(record, record.verdict, wanted, answer)
-        return Fetched(record)
+        with self._locked(reference) as (reference, options):
+            if is_oci_reference(reference):
+                return self._layered(options).keep(parse_oci_reference(reference))
+            wanted, stored = parse_reference(reference), self._single(options).stored
+            record = stored.find(wanted)
+            if record is None:
+                raise NotFound(f"{wanted} is not in the store any more", hint="repeat")
+            answer = self._asked.get(str(wanted))
+            if answer is not None and write:
+                record = stored.renew(record, record.verdict, wanted, answer)
+            return Fetched(record)
 
     def fetch(self, reference: str) -> ImageRecord:
         """Return the image that `reference` means, as `get` does, without what is told about the way."""
@@ -168,198 +134,79 @@ class Fetcher:
         Raises:
             TrustError: nobody trusted signed it, or something that it depends on.
             FetchError: it could not be had, or is not what was asked for.
-            ArchiveError, SpecError: it is no App Container Image.
-            NotFound: policy ``never``, or an image ID alone, and it is not here.
+            ArchiveError, SpecError: it is no image.
+            NotFound: policy ``never``, or an image ID alone, and it is not here; or the lock does not name it (``not-locked``).
             Busy: other processes fetch the same images and do not come to an end.
             StoreError: the disk refused. Nothing is published on any error.
         """
-        if is_oci_reference(reference):
-            return self._layered.get(parse_oci_reference(reference))
-        began = time.monotonic()
-        for _turn in range(_TURNS):
-            try:
-                fetched = self._get(reference)
-                came = fetched.place != "store" or fetched.dependencies
-                return replace(fetched, seconds=time.monotonic() - began) if came else fetched
-            except _Elsewhere as elsewhere:
-                # With nothing held: two processes that wait for each other's images would wait for ever.
-                self._store.lock(elsewhere.key).close()
+        with self._locked(reference) as (reference, options):
+            if is_oci_reference(reference):
+                return self._layered(options).get(parse_oci_reference(reference))
+            began = time.monotonic()
+            for _turn in range(_TURNS):
+                try:
+                    fetched = self._get(parse_reference(reference), options)
+                    came = fetched.place != "store" or fetched.dependencies
+                    return replace(fetched, seconds=time.monotonic() - began) if came else fetched
+                except Elsewhere as elsewhere:
+                    # With nothing held: two processes that wait for each other's images would wait for ever.
+                    self._store.lock(elsewhere.key).close()
         raise Busy("other processes fetch the same images again and again", where=reference, hint="wait for them to end, then repeat")
 
-    def _get(self, reference: str) -> Fetched:
+    def _get(self, wanted: Reference, options: FetchOptions) -> Fetched:
         with ExitStack() as held:
             progress = Sum(self._progress)
-            self._download.progress = progress.part()
-            wanted = parse_reference(reference)
-            got = self._obtain(wanted, held, f"fetch {wanted}", wait=True)
-            closure = Closure(self._store, lambda need: self._dependency(need, held, progress))
+            got = Single(self._store, self._verifier, options, progress.part()).obtain(wanted, held, f"fetch {wanted}", wait=True)
             if isinstance(got, Fetched) and not got.record.manifest.dependencies:
                 return got
+            closure = Closure(self._store, lambda need: self._dependency(need, held, progress))
             held.callback(closure.close)
             closure.gather(got, str(wanted))
             entered = closure.enter()
-            if isinstance(got, Fetched):
-                return replace(got, dependencies=tuple(entered))
-            return replace(entered[-1], dependencies=tuple(entered[:-1]))
+            top, rest = (got, entered) if isinstance(got, Fetched) else (entered[-1], entered[:-1])
+            return replace(top, dependencies=tuple(rest), stands_on=closure.stands_on)
 
     def _dependency(self, need: Needed, held: ExitStack, progress: Sum) -> Arrived | Fetched:
         """Return one image that another one depends on; in a thread of its own, with connections of its own.
 
         Raises:
-            _Elsewhere: another process fetches it.
+            Elsewhere: another process fetches it.
             FetchError: what its site has is not what is needed (D1).
         """
         limit = min(need.size, self._options.image_limit) if need.size else self._options.image_limit
-        options = replace(self._options, expected_id="", name="", signature="", image_limit=limit)
-        fetcher = Fetcher(self._store, self._verifier, options, progress.part())
-        if not need.image_id:
-            return fetcher._obtain(parse_reference(need.reference), held, f"fetch {need.reference}", wait=False)
-        found = fetcher._stored.exactly(need.image_id)
-        if found is not None:
-            return Fetched(found)
-        got = fetcher._obtain(parse_reference(need.reference), held, f"fetch {need.reference} {need.image_id}", wait=False, anew=True)
-        if got.record.id != need.image_id:
-            if isinstance(got, Arrived):
-                got.close()
-            what = f"the site has image {got.record.id} under this name, not {need.image_id} (D1)"
-            raise FetchError(what, where=need.reference, hint="ask who built the image", code="digest-mismatch")
-        return got
-
-    def _obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, anew: bool = False) -> Arrived | Fetched:
-        """Return one image without what it depends on: in the store, or arrived in staging and locked in `held`.
-
-        Args:
-            wanted: what to get.
-            held: what keeps the lock.
-            key: of the lock.
-            wait: whether to wait for another process.
-            anew: whether what is stored under this reference is known not to do.
-
-        Raises:
-            _Elsewhere: another process fetches it, and `wait` is false.
-        """
-        if not anew:
-            found = self._present(wanted)
+        own = replace(self._options, expected_id="", signed=False, name="", signature="", image_limit=limit)
+        with self._locked(need.reference, own) as (reference, options):
+            single = Single(self._store, self._verifier, options, progress.part())
+            wanted, key = parse_reference(reference), f"fetch {need.reference}"
+            if not need.image_id:
+                return single.obtain(wanted, held, key, wait=False)
+            found = single.stored.exactly(need.image_id)
             if found is not None:
                 return Fetched(found)
-        elif self._options.pull_policy == "never":
-            raise NotFound(
-                f"{wanted} is not in the store as it is needed, and nothing is fetched (pull policy never)", hint="fetch it first"
-            )
-        if isinstance(wanted, ImageId):
-            raise _no_source(wanted)
-        try:
-            lock = self._store.lock(key, wait=wait)
-        except Busy as error:
-            raise _Elsewhere(key) from error
-        held.callback(lock.close)
-        found = None if anew else self._present(wanted)
-        if found is not None:
-            return Fetched(found)
-        with Transports(self._options) as transports:
-            got = self._fetch(wanted, transports)
-            if isinstance(got, Fetched):
-                return replace(got, transferred=transports.received)
-            got.transferred = transports.received
+            got = single.obtain(wanted, held, f"{key} {need.image_id}", wait=False, anew=True)
+            if got.record.id != need.image_id:
+                if isinstance(got, Arrived):
+                    got.close()
+                what = f"the site has image {got.record.id} under this name, not {need.image_id} (D1)"
+                raise FetchError(what, where=need.reference, hint="ask who built the image", code="digest-mismatch")
             return got
 
-    def _present(self, wanted: Reference) -> ImageRecord | None:
-        record = self._stored.find(wanted)
-        policy = self._options.pull_policy
-        if record is not None and self._stored.acceptable(record):
-            if policy != "update" or isinstance(wanted, (ImageId, FileReference)):
-                return record
-            return record if self._options.expected_id or self._stored.fresh(record, wanted) else None
-        if record is not None and self._options.expected_id == record.id:
-            return self._stored.pin(record)
-        if policy == "never":
-            what = "is here without a signature" if record is not None else "is not in the store"
-            raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
-        return None
+    @contextmanager
+    def _locked(self, reference: str, options: FetchOptions | None = None) -> Iterator[tuple[str, FetchOptions]]:
+        """Give what is asked for and how: under a lock the very image that it names; errors of the block say what drifted."""
+        own = options or self._options
+        locked = locked_as(reference, own)
+        if locked is None:
+            yield reference, own
+            return
+        try:
+            yield fixed(reference, locked), narrowed(own, locked)
+        except FetchError as error:
+            told(error, locked)
+            raise
 
-    def _fetch(self, wanted: Reference, transports: Transports) -> Arrived | Fetched:
-        name = self._name(wanted)
-        if name is not None and needs_signature(self._options):
-            self._verifier.require_key(name.name)
-        failures: list[RocketError] = []
-        places = iter(self._places(wanted, transports))
-        place = None
-        while True:
-            try:
-                last, place = place, next(places, None)
-                if place is None:
-                    raise _none_of(failures)
-                if last is not None:
-                    # What came from it is of no use to another place, and a page may name many.
-                    self._download.forget(last)
-                return self._fetch_from(place, wanted, name, transports)
-            except StoreError:
-                raise
-            except RocketError as error:
-                if place is None or error.code == "deadline":
-                    raise
-                failures.append(error)
+    def _single(self, options: FetchOptions) -> Single:
+        return Single(self._store, self._verifier, options, self._progress)
 
-    def _name(self, wanted: Reference) -> ImageName | None:
-        if isinstance(wanted, ImageName):
-            return wanted
-        return ImageName(self._options.name) if self._options.name else None
-
-    def _places(self, wanted: Reference, transports: Transports) -> Iterable[Endpoint]:
-        if isinstance(wanted, ImageName):
-            return places_of_name(wanted, transports, self._options)
-        if isinstance(wanted, ImageId):
-            raise _no_source(wanted)
-        return (place_of_file(wanted, self._options),)
-
-    def discover(self, name: str) -> Discovery:
-        """Return where the images and keys of a name are said to be.
-
-        Raises:
-            FetchError: nothing was discovered.
-        """
-        transports = Transports(self._options)
-        found = discovered(ImageName.parse(name), transports, self._options, keys_only=True)
-        self._named_by.update((url, transports) for url in found.pubkeys)
-        return found
-
-    def fetch_key(self, url: str) -> bytes:
-        """Return the content of a key's URL, one that `discover` named or the operator's own; nothing is trusted by that.
-
-        Raises:
-            FetchError: it could not be had.
-        """
-        sink = MemorySink()
-        transports = self._named_by.get(url) or Transports(self._options)
-        transports.of(url).get(url, sink, KEY_LIMIT, "key", own=url not in self._named_by)
-        return sink.content
-
-    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> Arrived | Fetched:
-        current = self._stored.find(wanted) if self._options.pull_policy == "update" else None
-        answer = self._ask(current, place, transports) if current is not None else None
-        if current is not None and answer is not None and answer.status == 304:
-            confirmed = self._stored.confirm(current, self._verifier, wanted, answer)
-            if confirmed is not None:
-                return Fetched(confirmed)
-        return self._download.get(place, name, wanted, transports)
-
-    def _ask(self, current: ImageRecord, place: Endpoint, transports: Transports) -> Response | None:
-        if not self._stored.can_ask(current, place.image):
-            return None
-        return transports.of(place.image).ask(place.image, current.etag, place.own)
-
-
-def _no_source(wanted: ImageId) -> NotFound:
-    return NotFound(f"no image with ID {wanted} in the store", hint="fetch it by name, URL or file, with this ID as the expected one")
-
-
-def _none_of(failures: list[RocketError]) -> RocketError:
-    """Return the one error of one place; of several mirrors a summary, as a matter of trust if it was one anywhere."""
-    if not failures:
-        return FetchError("there is no place to fetch it from", hint="check its name and the mirrors", code="discovery-failed")
-    if len(failures) == 1:
-        return failures[0]
-    first = next((error for error in failures if isinstance(error, TrustError)), failures[0])
-    kind = TrustError if isinstance(first, TrustError) else FetchError
-    text = "; ".join(str(error) for error in failures)
-    return kind(f"none of {len(failures)} places gave the image: {text}", hint="see the first cause", code=first.code)
+    def _layered(self, options: FetchOptions) -> Layered:
+        return Layered(self._store, options, self._progress)

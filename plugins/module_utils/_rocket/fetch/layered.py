@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, StoreError, TrustError, UsageError, printable
 from ..plan import Plan, Step
+from ..platform import fits
 from ..record import replace
 from ..spec.oci_reference import RegistryReference
 from ..store.blobs import Blobs
@@ -23,7 +24,7 @@ from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .fetched import Fetched
 from .sources.opener import open_source
-from .stored import Stored, fits, platform
+from .stored import Stored
 from .transports.base import too_large
 
 TYPE_CHECKING = False
@@ -54,7 +55,7 @@ class Layered:
         self._options = options
         self._progress = progress
         self._stored = Stored(store, options)
-        self._arch = dict(platform())["arch"]
+        self._arch = dict(options.host_labels)["arch"]
 
     def plan(self, wanted: OciReference, state: str) -> Plan:
         """Return what `fetch` would do; ``present`` asks no registry, ``latest`` does where no digest says which image.
@@ -144,7 +145,9 @@ class Layered:
                 image = source.image(self._arch)
             self._check_pinned(wanted, image)
             found = self._store.converted(image.name, image.digests[-1])
-        return next((each for each in found if has_blob(self._store, each) and (expected or fits(each, platform()))), None)
+        return next(
+            (each for each in found if has_blob(self._store, each) and (expected or fits(each.labels, self._options.host_labels))), None
+        )
 
     def _present(self, wanted: OciReference) -> ImageRecord | None:
         record, policy = self._find(wanted), self._options.pull_policy

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 from ..errors import FetchError, UsageError, printable
+from ..platform import host, labels_of
 from ..record import Record
 from ..spec.identifier import check_ac_identifier, check_image_id, nearest
+from ..spec.values import check_platform
 from .addresses import check_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..spec.lock import Lock
 
     Progress = Callable[[int, int], None]
 
@@ -56,7 +60,10 @@ class FetchOptions(Record):
     Attributes:
         insecure: relaxations by name; of these, ``image`` (no signature) and ``http`` (plain http) concern fetching.
         pull_policy: ``new`` (what is stored is good enough), ``update`` (ask the source for a newer one), ``never``.
-        expected_id: image ID that the operator pinned; no signature is needed then.
+        lock: the lock file whose images are taken and no others; None for no lock.
+        platform: ``os/arch`` of the hosts that images are for; empty for this host.
+        expected_id: image ID that the operator pinned; no signature is needed then, unless `signed`.
+        signed: a signature is needed although an image ID is pinned.
         name: image name that a file or URL must hold; verified against before the archive is opened.
         signature: path or URL of the signature of a file or URL reference; by default the image's own with ``.asc``.
         ca_file: PEM file of the certificate authorities to trust instead of the installed ones.
@@ -77,7 +84,10 @@ class FetchOptions(Record):
 
     insecure: tuple[str, ...] = ()
     pull_policy: str = "new"
+    lock: Lock | None = None
+    platform: str = ""
     expected_id: str = ""
+    signed: bool = False
     name: str = ""
     signature: str = ""
     ca_file: str = ""
@@ -100,7 +110,7 @@ class FetchOptions(Record):
 
         Raises:
             UsageError: a value that means nothing, a proxy that is none.
-            SpecError: `expected_id` is no image ID (T5), or `name` no image name (T1).
+            SpecError: `expected_id` is no image ID (T5), `platform` none that is known (T10), or `name` no image name (T1).
         """
         if self.pull_policy not in POLICIES:
             near = nearest(self.pull_policy, POLICIES)
@@ -117,9 +127,21 @@ class FetchOptions(Record):
             read_proxy(self.proxy)
         if self.expected_id:
             check_image_id(self.expected_id, "expected image ID")
+        if self.platform:
+            check_platform(self.platform, "platform")
         if self.name:
             check_ac_identifier(self.name, "image name")
         return self
+
+    @property
+    def host(self) -> str:
+        """``os/arch`` of the hosts that images are for."""
+        return self.platform or host()
+
+    @property
+    def host_labels(self) -> tuple[tuple[str, str], ...]:
+        """The labels os and arch of these hosts (T10)."""
+        return labels_of(self.host)
 
     @property
     def unverified(self) -> bool:

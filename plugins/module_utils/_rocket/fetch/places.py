@@ -7,7 +7,6 @@ from __future__ import annotations
 from ..errors import FetchError
 from .discovery import Discovery, Endpoint, discover, endpoint
 from .reference import file_url
-from .stored import platform
 from .transports.base import MemorySink
 
 TYPE_CHECKING = False
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 PAGE_LIMIT = 1 << 20
 
 
-def labels_of(name: ImageName) -> dict[str, str]:
+def variables_of(name: ImageName, options: FetchOptions) -> dict[str, str]:
     """Return the variables of a template: the labels asked for, and version, os and arch where they were left to us (V10)."""
-    return {"version": "latest", **dict(platform()), **dict(name.labels)}
+    return {"version": "latest", **dict(options.host_labels), **dict(name.labels)}
 
 
 def places_of_name(name: ImageName, transports: Transports, options: FetchOptions) -> Iterator[Endpoint]:
@@ -37,7 +36,7 @@ def places_of_name(name: ImageName, transports: Transports, options: FetchOption
     mirror = transports.configured.mirror_of(name.name)
     found = None
     for template in mirror.templates if mirror is not None else ():
-        found = endpoint(template, name.name, labels_of(name), options.schemes, own=True)
+        found = endpoint(template, name.name, variables_of(name, options), options.schemes, own=True)
         if found is not None:
             yield found
     if mirror is None or mirror.discovery:
@@ -66,4 +65,4 @@ def discovered(name: ImageName, transports: Transports, options: FetchOptions, k
         transports.of(url).get(url, sink, PAGE_LIMIT, "discovery page", own=True)
         return sink.content
 
-    return discover(name.name, labels_of(name), get, options.schemes, keys_only)
+    return discover(name.name, variables_of(name, options), get, options.schemes, keys_only)

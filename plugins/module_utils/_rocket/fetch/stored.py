@@ -8,6 +8,7 @@ import os
 import time
 
 from ..errors import FetchError, NotFound, RocketError, StoreError
+from ..platform import fits
 from ..spec.image_name import ImageName
 from ..store.dependencies import visits
 from ..store.verdict import Verdict
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 _SIGNATURE_LIMIT = 64 << 10
 _BLOCK = 1 << 20
-
-
-def platform() -> tuple[tuple[str, str], ...]:
-    """Return the labels os and arch of this host (T10)."""
-    machine = os.uname().machine
-    arch = {"x86_64": "amd64", "i386": "i386", "i486": "i386", "i586": "i386", "i686": "i386"}.get(machine, machine)
-    return (("os", os.uname().sysname.lower()), ("arch", arch))
 
 
 class Stored:
@@ -84,13 +78,10 @@ class Stored:
         return record
 
     def _by_name(self, wanted: ImageName) -> ImageRecord | None:
-        """The newest image whose os and arch, where the operator left them to us, are those of this host."""
-        record = self._store.find(wanted)
-        host = tuple(label for label in platform() if wanted.label(label[0]) is None)
-        if fits(record, host):
-            return record
-        fitting = [each for each in self._store.images() if wanted.matches(each.manifest) and fits(each, host)]
-        return max(fitting, key=lambda each: each.imported_at) if fitting else None
+        """The newest image whose os and arch, where the operator left them to us, are those of the hosts."""
+        record = self._store.find(wanted, self._options.host)
+        left = (label for label in self._options.host_labels if wanted.label(label[0]) is None)
+        return record if fits(record.labels, left) else None
 
     def _by_source(self, url: str) -> ImageRecord | None:
         fitting = [record for record in self._store.images() if record.source == url and self._named(record)]
@@ -191,12 +182,6 @@ class Stored:
             # Damaged or gone: a full fetch heals it.
             return False
         return True
-
-
-def fits(record: ImageRecord, host: tuple[tuple[str, str], ...]) -> bool:
-    """Return whether an image has the labels of `host`, or has none of these names."""
-    given = dict(record.labels)
-    return all(given.get(name, value) == value for name, value in host)
 
 
 def file_digest(path: str, algorithm: str = "sha512") -> str:

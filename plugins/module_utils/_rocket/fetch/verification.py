@@ -45,8 +45,8 @@ class Wanted(Record):
 
 
 def needs_signature(options: FetchOptions) -> bool:
-    """Whether a signature has to be had: not for a pinned image, and not where the operator gave it up (V8)."""
-    return not options.expected_id and not options.unverified
+    """Whether a signature has to be had: not for an image that is only pinned, and not where the operator gave it up (V8)."""
+    return not options.unverified and (options.signed or not options.expected_id)
 
 
 def check_file(
@@ -65,8 +65,8 @@ def check_file(
     verdict = None
     if options.expected_id:
         verdict = _pinned(fd, where, options)
-    elif signature is not None and wanted.asked is not None:
-        verdict = verifier.verify(fd, signature, wanted.asked.name)
+    if signature is not None:
+        verdict = verifier.verify(fd, signature, wanted.asked.name) if wanted.asked is not None else None
     inspection = inspect(fd)
     if options.expected_id and inspection.image_id != options.expected_id:
         raise _digest_mismatch(where, inspection.image_id, options.expected_id)

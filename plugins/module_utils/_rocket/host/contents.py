@@ -74,7 +74,7 @@ def _read(name: str) -> bytes:
 
 
 def _carry_base() -> None:
-    from .. import errors, paths, plan, record
+    from .. import errors, paths, plan, platform, record
 
 
 def _carry_cli() -> None:
@@ -126,12 +126,15 @@ def _carry_fetch() -> None:
         download,
         fetched,
         fetcher,
+        keys,
         layered,
         operator_file,
         options,
         places,
         reference,
+        single,
         stored,
+        under_lock,
         verification,
     )
 

@@ -14,8 +14,9 @@ from ..errors import NotFound, SpecError
 from ..record import Record
 from .identifier import check_ac_identifier, check_image_id, nearest
 from .image_name import ImageName
+from .oci_reference import check_digest, is_oci_reference, parse_oci_reference
 from .reading import MAX_INTEGER, Node, join
-from .values import ARCHITECTURES
+from .values import check_platform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Locked(Record):
         platform: ``os/arch`` of the hosts that it is for; empty for all.
         size: bytes of the file as distributed; 0 where not given.
         signed_by: fingerprints of the keys that vouched for it when it was locked.
-        dependencies: references of this lock that it depends on, in the order of its manifest.
+        digest: of the OCI manifest or index that it was made of; empty for an App Container Image.
+        dependencies: references of this lock that it depends on.
     """
 
     reference: str
@@ -46,6 +48,7 @@ class Locked(Record):
     platform: str = ""
     size: int = 0
     signed_by: tuple[str, ...] = ()
+    digest: str = ""
     dependencies: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -56,6 +59,7 @@ class Locked(Record):
             "platform": self.platform,
             "size": self.size,
             "signed_by": list(self.signed_by),
+            "digest": self.digest,
             "dependencies": list(self.dependencies),
         }
         value.update({name: item for name, item in rest.items() if item})
@@ -64,12 +68,11 @@ class Locked(Record):
 
 def normal_reference(text: str) -> str:
     """Return a reference as a lock has it: of a name, the labels in one order; anything else as it is."""
-    if text.startswith(("/", "./", "../")) or "://" in text or text.partition(":")[0] in _SCHEMES:
+    if is_oci_reference(text):
+        return str(parse_oci_reference(text))
+    if text.startswith(("/", "./", "../")) or "://" in text:
         return text
     return str(ImageName.parse(text, "reference"))
-
-
-_SCHEMES = ("oci", "oci-archive", "docker-archive", "file")
 
 
 class Lock(Record):
@@ -141,7 +144,7 @@ class Lock(Record):
 
 def _locked(node: Node) -> Locked:
     reference, image_id, name = node.required("reference"), node.required("id"), node.required("name")
-    platform, size = node.optional("platform"), node.optional("size")
+    platform, size, digest = node.optional("platform"), node.optional("size"), node.optional("digest")
     text = reference.text(empty=False)
     if text.startswith("sha512-") or normal_reference(text) != text:
         raise reference.error("a reference in normal form was expected", hint="write it again: rocket lock")
@@ -151,21 +154,14 @@ def _locked(node: Node) -> Locked:
         image_id=check_image_id(image_id.value, image_id.path),
         name=check_ac_identifier(name.value, name.path),
         labels=tuple((label, Node(value, join(labels.path, label)).text()) for label, value in labels.members().items()) if labels else (),
-        platform=_platform(platform) if platform else "",
+        platform=check_platform(platform.text(empty=False), platform.path) if platform else "",
         size=size.integer(1, MAX_INTEGER) if size else 0,
         signed_by=node.each("signed_by", lambda item: item.text(empty=False)),
+        digest=check_digest(digest.value, digest.path) if digest else "",
         dependencies=node.each("dependencies", lambda item: item.text(empty=False)),
     )
     node.refuse_unknown()
     return locked
-
-
-def _platform(node: Node) -> str:
-    text = node.text(empty=False)
-    system, _slash, arch = text.partition("/")
-    if arch not in ARCHITECTURES.get(system, ()):
-        raise node.error("os/arch was expected, such as linux/amd64", "T10")
-    return text
 
 
 def _check_unique(items: list[Node], images: tuple[Locked, ...]) -> None:

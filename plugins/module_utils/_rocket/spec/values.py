@@ -122,17 +122,16 @@ def check_labels(labels: Iterable[NamedValue], path: str) -> None:
         raise SpecError(f"with os {os_name}, one of {known} was expected", path=join(arch_path, "value"), value=arch, rule="T10")
 
 
-def arch_of_machine(machine: str) -> str:
-    """Return the arch label of a Linux machine name (``uname -m``): x86_64 is amd64, i686 is i386, others are themselves (T10)."""
-    return {"x86_64": "amd64", "i686": "i386"}.get(machine, machine)
+def check_platform(value: str, path: str) -> str:
+    """Return ``os/arch``, one that is known.
 
-
-def fits_platform(labels: Iterable[NamedValue], os_name: str, arch: str) -> bool:
-    """Return whether an image with `labels` runs on `os_name` and `arch` (label values); no label, no condition (T9, V7)."""
-    given = {label.name: label.value for label in labels}
-    if "os" not in given:
-        return True
-    return given["os"] == os_name and given.get("arch", arch) == arch
+    Raises:
+        SpecError: it is not (T10).
+    """
+    system, _slash, arch = value.partition("/")
+    if arch not in ARCHITECTURES.get(system, ()):
+        raise SpecError("os/arch was expected, such as linux/amd64", path=path, value=value, rule="T10")
+    return value
 
 
 def read_annotations(node: Node | None) -> tuple[NamedValue, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 
 from ..errors import Ambiguous, NotFound, StoreError
+from ..platform import fits, labels_of
+from ..platform import host as this_host
 from ..spec.identifier import check_image_id, is_lower_hex
 from ..spec.image_manifest import ImageManifest, parse_image_manifest
 from ..spec.image_name import ImageName
@@ -96,13 +98,18 @@ class Catalogue:
         record = self._load(image_id)[0]
         return record["name"], record["imported_at"]
 
-    def find(self, name: ImageName) -> ImageRecord:
+    def find(self, name: ImageName, platform: str = "") -> ImageRecord:
         """Return the newest import of the name whose labels match those asked for.
+
+        Args:
+            name: with the labels that are asked for.
+            platform: ``os/arch``; where the labels leave that open, an image for it is better than a newer one; by default this host's.
 
         Raises:
             NotFound: there is none; names the damaged images, which might have been it.
         """
         candidates, broken = [], []
+        host = tuple(label for label in labels_of(platform or this_host()) if name.label(label[0]) is None)
         for image_id in self.ids():
             try:
                 record, manifest, imported = self._load(image_id)
@@ -113,11 +120,16 @@ class Catalogue:
                 continue
             if record["name"] == name.name:
                 candidates.append((record["imported_at"], imported, image_id, record, manifest))
+        other = None
         for candidate in sorted(candidates, key=lambda candidate: candidate[:3], reverse=True):
             record, value = candidate[3:]
             found = ImageRecord.from_json(record, ImageManifest.from_json(value))
             if name.matches(found):
-                return found
+                if fits(found.labels, host):
+                    return found
+                other = other or found
+        if other is not None:
+            return other
         hint = "fetch it first"
         if broken:
             hint += f"; {len(broken)} damaged images cannot be looked at: {', '.join(broken[:3])}"
