@@ -46,7 +46,8 @@ def test_what_a_source_says_of_its_age_is_read_strictly(headers, expected):
 @pytest.fixture
 def clock(monkeypatch):
     """The clock of what decides about age; its hands are moved by tests."""
-    hands = SimpleNamespace(now=int(time.time()))
+    # Ahead of the clock by which images are stored, whatever second it is.
+    hands = SimpleNamespace(now=int(time.time()) + 10)
     monkeypatch.setattr(stored, "time", SimpleNamespace(time=lambda: hands.now))
     return hands
 
