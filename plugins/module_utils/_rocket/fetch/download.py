@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One place of an image: signature, file, verification, store (V8, V11; docs/fetching.md).
+"""One place of an image: signature, file, verification, store (V8, V11; docs/store.md, "Fetching").
 
 A file that was cut is gone on with where something can tell afterwards that it is right: a signature or a pinned image ID. If
 that says no, the file comes once more from its beginning.
