@@ -180,6 +180,9 @@ STATUSES = {
     "not there": Fault(answer(b"404 X\r\nContent-Length: 0"), "http-status", says="404"),
     "busy for a day": Fault(answer(b"503 X\r\nRetry-After: 86400\r\nContent-Length: 0"), "http-status"),
     "an error of endless length": Fault(endless(b"404 X\r\nContent-Length: 99999999999\r\n\r\n", b"x" * 65536), "http-status"),
+    "an error of endless length, byte by byte": Fault(
+        endless(b"404 X\r\nContent-Length: 99999999999\r\n\r\n", b"x", 0.05), "http-status", changes=SLOW
+    ),
     "an error that is cut": Fault(answer(b"404 X\r\nContent-Length: 100", b"x"), "http-status"),
 }
 REDIRECTS = {
@@ -225,6 +228,9 @@ SLOWNESS = {
     "a body of 1 kB/s": Fault(endless(OK + b"Content-Length: 900000\r\n\r\n", b"x" * 102, 0.1), "deadline", changes=SLOW),
     "a body of 1 kB/s, by its rate": Fault(endless(OK + b"Content-Length: 900000\r\n\r\n", b"x" * 102, 0.1), "too-slow", changes=DRIPPING),
     "a body of 1 kB/s without a length": Fault(endless(b"200 OK\r\n\r\n", b"x" * 102, 0.1), "too-slow", changes=DRIPPING),
+    "a body that is slower than asked for": Fault(
+        endless(OK + b"Content-Length: 900000\r\n\r\n", b"x" * 20_000, 0.05), "too-slow", changes={**DRIPPING, "minimum_rate": 10_000_000}
+    ),
     "chunks of one byte": Fault(endless(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 0.05), "too-slow", changes=DRIPPING),
     "a chunk extension without an end": Fault(
         endless(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"x", 0.05, first=b"5;"), "deadline", changes=SLOW

@@ -56,6 +56,23 @@ def test_only_failures_that_pass_are_tried_again_and_not_for_ever(site, options)
     assert code(options) == "body-truncated" and len(site.requests) == 4
 
 
+def test_pauses_double_and_are_never_quite_the_same(site, options):
+    waits = []
+    site.pages["/x"] = answer(b"503 X\r\nContent-Length: 0")
+    for _fetch in range(3):
+        with pytest.raises(FetchError):
+            HttpsTransport(replace(options, attempts=6, backoff=0.2), waits.append).get(URL, MemorySink(), 10, "image", own=True)
+    assert len(waits) == 15 == len(set(waits))
+    assert all(0.5 <= wait / (0.2 * 2 ** (number % 5)) <= 1.5 for number, wait in enumerate(waits))
+    assert len({round(wait / (0.2 * 2 ** (number % 5)), 3) for number, wait in enumerate(waits)}) > 5, (
+        "hosts that failed together do not come together"
+    )
+    site.pages["/x"] = lambda request: request.reply(b"", 503)
+    with pytest.raises(FetchError):
+        HttpsTransport(replace(options, attempts=2), waits.append).ask(URL, '"tag"', own=True)
+    assert len(waits) == 16, "a question is tried again like a download"
+
+
 def test_a_retry_starts_over(site, options):
     answers = [answer(b"200 OK\r\nContent-Length: 9", b"wrong"), b"right"]
 

@@ -131,6 +131,24 @@ def test_labels_that_we_filled_in_only_feed_the_template(site, fetcher):
     assert dict(fetcher(pull_policy="never").fetch(NAME).labels)["version"] == "7", "an image of another system is not for this host"
 
 
+@pytest.mark.spec("V1", "V5", "V10")
+def test_a_site_is_asked_from_the_name_up_to_its_host_and_gets_what_was_left_to_us(site, fetcher):
+    data = archive(name="example.com/a/b", labels=())
+    wanted = dict(platform())
+    place = f"/latest-{wanted['os']}-{wanted['arch']}"
+    site.pages["/a?ac-discovery=1"] = discovery_page("example.com/a/bc https://example.com/wrong.{ext}")
+    site.pages["/?ac-discovery=1"] = discovery_page("example.com https://example.com/{version}-{os}-{arch}.{ext}")
+    site.pages[f"{place}.aci"], site.pages[f"{place}.aci.asc"] = data, signed(data)
+    assert fetcher().fetch("example.com/a/b").source == f"https://example.com{place}.aci"
+    assert site.asked() == ["/a/b?ac-discovery=1", "/a?ac-discovery=1", "/?ac-discovery=1", f"{place}.aci.asc", f"{place}.aci"]
+    assert site.connections == 1
+    site.pages["/x/y?ac-discovery=1"] = lambda request: request.reply(b"", 500)
+    site.requests.clear()
+    with pytest.raises(FetchError) as caught:
+        fetcher(attempts=1).fetch("example.com/x/y")
+    assert caught.value.code == "http-status" and len(site.requests) == 1, "trouble of a page says nothing about the name"
+
+
 @pytest.mark.spec("V4")
 def test_mirrors_are_tried_in_order(site, fetcher):
     data = archive()

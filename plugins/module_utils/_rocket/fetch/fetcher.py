@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A reference becomes a verified image in the store (docs/spec-conformance.md V4, V8, V10, V11; docs/store.md).
+"""A reference becomes a verified image in the store (docs/spec-conformance.md V4, V8, V10, V11; docs/fetching.md).
 
 Processes that want the same reference wait for the first and find what it fetched. Not handled here: one image by itself
 (single.py, layered.py), gathering what it depends on (closure.py), what a lock file says (under_lock.py).
