@@ -6,7 +6,7 @@ A forked child with bounds (sandbox.py) reads the layers one after the other, ea
 and lays them over each other in memory (merged_tree.py); contents go to one file. Then the image is written from both, in the
 form of build.py and uncompressed: the same OCI image under the same name is the same file on every host.
 
-Not handled here: getting the layers (fetch), and looking at the image that was made (check.py).
+Not handled here: getting the layers (fetch). What was made is read again, as strictly as any archive, when it is unpacked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .oci_config import image_manifest
 from .oci_users import owner_of
 from .pax import refused
 from .space import LOOK_EVERY, look
-from .stream import Digest, ahead, over_limit, part_stream
+from .stream import CHUNK, Digest, ahead, over_limit, part_stream
 from .tar import BLOCK, Entry, Reader
 
 TYPE_CHECKING = False
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .oci_config import ImageConfig
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_GATHERED = 256 << 10
 _TABLE_LIMIT = 1 << 20
 _WARNINGS = 100
 
@@ -66,12 +65,20 @@ class Conversion(Record):
     """What became of an OCI image.
 
     Attributes:
+        image_id: of the image that was made, which is also the digest of its file.
+        manifest: its manifest, as it stands in the archive.
+        size: bytes of the file.
+        entries: members of the archive.
         skipped: kind and name of devices that are not in the image, for display; the first 100.
         skipped_count: how many there were.
         dropped_xattrs: extended attributes that do not travel (xattrs.py).
         warnings: what of the configuration is not in the manifest or probably not meant, one clause each; the first 100.
     """
 
+    image_id: str
+    manifest: bytes
+    size: int
+    entries: int
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
     dropped_xattrs: int = 0
@@ -99,12 +106,9 @@ def convert(layers: Sequence[Layer], config: ImageConfig, name: ImageName, outpu
         raise ArchiveError(what, hint="the image is damaged or hostile; get it again from its publisher")
     work = _Conversion(layers, config, name, limits)
     report = sandbox.attempt(lambda: work.run(output, spool), (output, spool), limits, "the image cannot be converted")
-    return Conversion(
-        skipped=tuple(report["skipped"]),
-        skipped_count=report["skipped_count"],
-        dropped_xattrs=report["dropped_xattrs"],
-        warnings=tuple(report["warnings"]),
-    )
+    # The first member of the archive, behind a header that is one block.
+    manifest = os.pread(output, report["manifest"], BLOCK)
+    return Conversion(**{**report, "manifest": manifest, **{name: tuple(report[name]) for name in ("skipped", "warnings")}})
 
 
 class _Conversion:
@@ -133,8 +137,14 @@ class _Conversion:
             self._tree.make_directory(self._config.working_directory)
         owner, told = owner_of(self._config.user, self._table(spool, "/etc/passwd"), self._table(spool, "/etc/group"))
         manifest, dropped = image_manifest(self._config, self._name, owner)
-        self._write(dumps(manifest.to_json()), spool, _File(output, self._limits))
+        text, digest = dumps(manifest.to_json()), Digest()
+        out = _File(output, self._limits, digest)
+        entries = self._write(text, spool, out)
         return {
+            "image_id": digest.image_id(),
+            "manifest": len(text),
+            "size": out.size,
+            "entries": entries,
             "skipped": self._tree.skipped,
             "skipped_count": self._tree.skipped_count,
             "dropped_xattrs": self._tree.dropped_xattrs,
@@ -175,11 +185,14 @@ class _Conversion:
             return b""
         return b"".join(part_stream(spool, node.offset, node.size))
 
-    def _write(self, manifest: bytes, spool: int, out: _File) -> None:
+    def _write(self, manifest: bytes, spool: int, out: _File) -> int:
+        """Write the archive and return how many members it has."""
         if len(manifest) > self._limits.metadata:
             raise over_limit(f"the manifest would be longer than {self._limits.metadata} bytes")
         out.write(header(Entry(name=b"manifest", kind="file", size=len(manifest))) + manifest + padding(len(manifest)))
+        count = 1
         for entry, offset in self._tree.entries(b"rootfs"):
+            count += 1
             out.write(header(entry))
             if entry.size:
                 for piece in part_stream(spool, offset, entry.size):
@@ -187,6 +200,7 @@ class _Conversion:
                 out.write(padding(entry.size))
         out.write(bytes(2 * BLOCK))
         out.flush()
+        return count
 
 
 def _open(layer: Layer) -> int:
@@ -250,38 +264,43 @@ class _Budget:
 
 
 class _File:
-    """A file that is written from its start, in large pieces; the host keeps its reserve."""
+    """A file that is written from its start, in large pieces; the host keeps its reserve.
 
-    def __init__(self, fd: int, limits: Limits) -> None:
+    Args:
+        fd: of an empty file.
+        limits: the reserve.
+        digest: is told all that is written; None for none.
+    """
+
+    def __init__(self, fd: int, limits: Limits, digest: Digest | None = None) -> None:
         self._fd = fd
         self._limits = limits
-        self._gathered = bytearray()
-        self._written = 0
+        self._digest = digest
+        self._gathered: list[bytes | memoryview] = []
+        self._waiting = 0
+        self._looked = 0
         self.size = 0
         look(fd, limits)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add bytes."""
-        self.size += len(data)
-        if len(data) >= _GATHERED:
-            self.flush()
-            self._put(memoryview(data))
-            return
-        self._gathered += data
-        if len(self._gathered) >= _GATHERED:
-            self.flush()
+        """Add bytes, which are not to be changed after."""
+        if data:
+            self.size += len(data)
+            self._waiting += len(data)
+            self._gathered.append(data)
+            if self._waiting >= CHUNK:
+                self.flush()
 
     def flush(self) -> None:
         """Have all bytes in the file."""
-        if self._gathered:
-            self._put(memoryview(bytes(self._gathered)))
-            self._gathered.clear()
-
-    def _put(self, data: memoryview) -> None:
-        before = self._written
-        while data:
-            done = os.write(self._fd, data)
-            self._written += done
-            data = data[done:]
-        if before // LOOK_EVERY != self._written // LOOK_EVERY:
+        data = b"".join(self._gathered)
+        self._gathered.clear()
+        self._waiting = 0
+        if data and self._digest is not None:
+            self._digest.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        if self.size - self._looked >= LOOK_EVERY:
+            self._looked = self.size
             look(self._fd, self._limits)
