@@ -212,7 +212,8 @@ def main() -> None:
         "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
         "image_id": {"type": "str"},
         "ca_file": {"type": "path"},
-        "token_servers": {"type": "list", "elements": "str", "default": []},
+        # Names of hosts, and no secret.
+        "token_servers": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "connect_to": {"type": "list", "elements": "str", "default": []},
         **host_options(),
         **insecure_options(),

@@ -81,6 +81,17 @@ def tokens_of(realm):
     return [f"{path}?service=registry%20of%20example.com&{scope}", f"{path}?{scope}"]
 
 
+def in_turn(site, path, *answers):
+    """Have a page answer in another way each time."""
+    waiting = list(answers)
+
+    def answer(request):
+        now = waiting.pop(0)
+        now(request) if callable(now) else request.reply(now)
+
+    site.pages[path] = answer
+
+
 def fetching(store, options):
     """Return what fetches a reference; named values are options."""
 

@@ -22,7 +22,7 @@ from oci_images import (
     index_of,
     sha256,
 )
-from oci_site import REFERENCE, REPOSITORY, basic, document, fetching, guard, paths_asked, push, refusing
+from oci_site import REFERENCE, REPOSITORY, basic, document, fetching, guard, in_turn, paths_asked, push, refusing
 
 from _rocket.errors import FetchError, NotFound, RocketError, SpecError, TrustError
 from _rocket.fetch.fetcher import Fetcher
@@ -309,8 +309,7 @@ def test_a_manifest_of_an_index_is_compared_with_the_index(refusal, site):
 def test_a_tag_that_moves_in_between_makes_no_mixture(fetch, site, store):
     """The tag leads elsewhere as soon as it was asked for once."""
     first, second = push(site, Image(LOWER), "other"), push(site, Image(UPPER), "another")
-    answers = [first, second]
-    site.pages[f"{REPOSITORY}/manifests/1.4"] = lambda request: document(answers[0].blobs[answers.pop(0).digest], MANIFEST)(request)
+    in_turn(site, f"{REPOSITORY}/manifests/1.4", *(document(image.blobs[image.digest], MANIFEST) for image in (first, second)))
     record = fetch(insecure=("image",))
     assert record.digests == (first.digest,)
     assert sorted(os.listdir(store.tree(record.id) + "/a")) == ["x", "y"]

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from oci_images import END, Image
-from oci_site import REFERENCE, REPOSITORY, basic, fetching, guard, paths_asked, push, refusing, tokens_of
+from oci_site import REFERENCE, REPOSITORY, basic, fetching, guard, in_turn, paths_asked, push, refusing, tokens_of
 
 from _rocket.errors import FetchError
 from _rocket.fetch.sources.token import challenges, check_realm
@@ -60,9 +60,9 @@ def test_credentials_go_to_the_token_server_and_to_nobody_else(fetch, site):
 def test_a_token_that_runs_out_is_renewed(fetch, site):
     image = push(site, Image(LOWER, UPPER))
     asked = guard(site, "secret")
-    first = site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"]
-    answers = [lambda request: request.reply(b"", status=401, WWW_Authenticate='Bearer realm="https://example.com/token"'), first]
-    site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"] = lambda request: answers.pop(0)(request)
+    path = f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"
+    again = 'Bearer realm="https://example.com/token"'
+    in_turn(site, path, lambda request: request.reply(b"", status=401, WWW_Authenticate=again), site.pages[path])
     assert fetch(f"{REFERENCE}@{image.digest}").verdict.kind == "pinned"
     assert len(asked) == 2
 

@@ -78,60 +78,184 @@ def _carry_base() -> None:
 
 
 def _carry_cli() -> None:
-    from ..cli import (cat_manifest, context, declare, enter, export, fetch, gc, image, launch, list, logs, main, options, output, packages, pod_line, pod_options, prepare, rm, run, run_prepared, several, status, stop, trust, version,)
+    from ..cli import (
+        cat_manifest,
+        context,
+        declare,
+        enter,
+        export,
+        fetch,
+        gc,
+        image,
+        launch,
+        list,
+        logs,
+        main,
+        options,
+        output,
+        packages,
+        pod_line,
+        pod_options,
+        prepare,
+        rm,
+        run,
+        run_prepared,
+        several,
+        status,
+        stop,
+        trust,
+        version,
+    )
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import (build, cat_manifest, export, extract, list, render, rm, verify)
+    from ..cli.images import build, cat_manifest, export, extract, list, render, rm, verify
 
 
 def _carry_fetch() -> None:
-    from ..fetch import (addresses, discovery, fetcher, layered, options, reference, stored, verification)
+    from ..fetch import addresses, discovery, fetcher, layered, options, reference, stored, verification
 
 
 def _carry_fetch_sources() -> None:
-    from ..fetch.sources import (base, docker_archive, files, layout, names, opener, registry, token)
+    from ..fetch.sources import base, docker_archive, files, layout, names, opener, registry, token
 
 
 def _carry_fetch_transports() -> None:
-    from ..fetch.transports import (base, client, file, https, registry, watchdog)
+    from ..fetch.transports import base, client, file, https, registry, watchdog
 
 
 def _carry_host() -> None:
-    from . import (collect, command, contents, entry, install, leftovers, systemd, zipapp)
+    from . import collect, command, contents, entry, install, leftovers, systemd, zipapp
 
 
 def _carry_image() -> None:
-    from ..image import (attributes, build, check, compose, compress, compression, extract, fields, header, layers, layout, limits, listing, merged_tree, new_directory, oci_config, oci_convert, oci_users, pax, remove, resolve, sandbox, space, stream, tar, unpack, xattrs, zstd,)
+    from ..image import (
+        attributes,
+        build,
+        check,
+        compose,
+        compress,
+        compression,
+        extract,
+        fields,
+        header,
+        layers,
+        layout,
+        limits,
+        listing,
+        merged_tree,
+        new_directory,
+        oci_config,
+        oci_convert,
+        oci_users,
+        pax,
+        remove,
+        resolve,
+        sandbox,
+        space,
+        stream,
+        tar,
+        unpack,
+        xattrs,
+        zstd,
+    )
 
 
 def _carry_run() -> None:
-    from ..run import (collect, declaration, declared_isolators, differences, ensure, enter, export, isolation, launch_record, logs, names, pod_directory, pod_plan, pods, prepare, process, reify, starter, stop, supervise, template,)
+    from ..run import (
+        collect,
+        declaration,
+        declared_isolators,
+        differences,
+        ensure,
+        enter,
+        export,
+        isolation,
+        launch_record,
+        logs,
+        names,
+        pod_directory,
+        pod_plan,
+        pods,
+        prepare,
+        process,
+        reify,
+        starter,
+        stop,
+        supervise,
+        template,
+    )
 
 
 def _carry_run_cgroup() -> None:
-    from ..run.cgroup import (base, detect, v1, v2)
+    from ..run.cgroup import base, detect, v1, v2
 
 
 def _carry_run_linux() -> None:
-    from ..run.linux import (capabilities, confine, constants, devices, identity, kernel, programs, report, rootfs, terminal, volumes,)
+    from ..run.linux import (
+        capabilities,
+        confine,
+        constants,
+        devices,
+        identity,
+        kernel,
+        programs,
+        report,
+        rootfs,
+        terminal,
+        volumes,
+    )
 
 
 def _carry_run_stage1() -> None:
-    from ..run.stage1 import (base, children, life, namespaces, output, status)
+    from ..run.stage1 import base, children, life, namespaces, output, status
 
 
 def _carry_spec() -> None:
-    from ..spec import (addresses, app, canonical, exposed_port, identifier, image_manifest, image_name, isolator_values, isolators, oci_manifest, oci_reference, pod_manifest, quantity, reading, seccomp, syscalls, values, volume,)
+    from ..spec import (
+        addresses,
+        app,
+        canonical,
+        exposed_port,
+        identifier,
+        image_manifest,
+        image_name,
+        isolator_values,
+        isolators,
+        oci_manifest,
+        oci_reference,
+        pod_manifest,
+        quantity,
+        reading,
+        seccomp,
+        syscalls,
+        values,
+        volume,
+    )
 
 
 def _carry_store() -> None:
-    from ..store import (blobs, catalogue, collect, dependencies, files, locks, publish, record, render, staging, store, trees, verdict, verify,)
+    from ..store import (
+        blobs,
+        catalogue,
+        collect,
+        dependencies,
+        files,
+        locks,
+        publish,
+        record,
+        render,
+        staging,
+        store,
+        trees,
+        verdict,
+        verify,
+    )
 
 
 def _carry_trust() -> None:
-    from ..trust import (describe, key_file, keyring, layout, standing, usability, verify)
+    from ..trust import describe, key_file, keyring, layout, standing, usability, verify
 
 
 def _carry_trust_openpgp() -> None:
-    from ..trust.openpgp import (armor, certificate, key, mathematics, packets, signature, subkey)
+    from ..trust.openpgp import armor, certificate, key, mathematics, packets, signature, subkey
