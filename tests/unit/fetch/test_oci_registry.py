@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
 import pathlib
 import re
 import sys
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from oci_images import (
@@ -22,30 +24,77 @@ from oci_images import (
     index_of,
     sha256,
 )
-from oci_site import REFERENCE, REPOSITORY, basic, document, fetching, guard, in_turn, paths_asked, push, refusing
 
 from _rocket.errors import FetchError, NotFound, RocketError, SpecError, TrustError
 from _rocket.fetch.fetcher import Fetcher
 from _rocket.fetch.layered import Layered
+from _rocket.fetch.sources.token import challenges, check_realm
 from _rocket.record import replace
 from _rocket.store.blobs import Blobs
+from _rocket.store.store import Store
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "image"))
 
 from image_archives import canary, directory, file, snapshot, symlink
 
+REPOSITORY = "/v2/shop/web"
+REFERENCE = "docker://example.com/shop/web:1.4"
 LOWER = directory(b"a/") + file(b"a/x", b"1") + file(b"a/y", b"2") + END
 UPPER = file(b"a/.wh.x", b"") + file(b"b", b"3") + END
 
 
+def document(data, media_type, digest=""):
+    """A manifest or index as a registry sends it."""
+    return lambda request: request.reply(data, Content_Type=media_type, Docker_Content_Digest=digest or sha256(data))
+
+
+def push(site, image, tag="1.4", repository=REPOSITORY):
+    """Have the site serve an image as a registry does."""
+    media_type = image.manifest.get("mediaType", MANIFEST)
+    for digest, data in image.blobs.items():
+        parsed = json.loads(data) if data[:1] == b"{" else {}
+        if "schemaVersion" in parsed:
+            site.pages[f"{repository}/manifests/{digest}"] = document(data, parsed.get("mediaType", MANIFEST))
+        else:
+            site.pages[f"{repository}/blobs/{digest}"] = data
+    site.pages[f"{repository}/manifests/{tag}"] = document(image.blobs[image.digest], media_type)
+    return image
+
+
 @pytest.fixture
-def fetch(store, options):
-    return fetching(store, options)
+def fetch(site, store, options):
+    """Fetch a reference; named values are options."""
+
+    def run(reference=REFERENCE, credential=None, **changes):
+        layered = Layered(store, replace(options, **changes), None, credential)
+        from _rocket.spec.oci_reference import parse_oci_reference
+
+        return layered.fetch(parse_oci_reference(reference))
+
+    return run
 
 
 @pytest.fixture
 def refusal(fetch, nothing_published, paths):
-    return refusing(fetch, nothing_published, paths)
+    """Fetch what is refused; return the error. Nothing is left, not even a layer that is not what its name says."""
+
+    def run(reference=REFERENCE, **options):
+        options.setdefault("insecure", ("image",))
+        with pytest.raises(RocketError) as caught:
+            fetch(reference, **options)
+        nothing_published()
+        blobs = Blobs(Store(paths))
+        for digest in blobs.names():
+            with open(blobs.path(digest), "rb") as stream:
+                assert sha256(stream.read()) == digest
+        assert str(caught.value).isprintable()
+        return caught.value
+
+    return run
+
+
+def paths_asked(site):
+    return [path.partition(REPOSITORY)[2] for path in site.asked() if path.startswith(REPOSITORY)]
 
 
 @pytest.mark.parametrize("docker", [False, True])
@@ -309,7 +358,8 @@ def test_a_manifest_of_an_index_is_compared_with_the_index(refusal, site):
 def test_a_tag_that_moves_in_between_makes_no_mixture(fetch, site, store):
     """The tag leads elsewhere as soon as it was asked for once."""
     first, second = push(site, Image(LOWER), "other"), push(site, Image(UPPER), "another")
-    in_turn(site, f"{REPOSITORY}/manifests/1.4", *(document(image.blobs[image.digest], MANIFEST) for image in (first, second)))
+    answers = [first, second]
+    site.pages[f"{REPOSITORY}/manifests/1.4"] = lambda request: document(answers[0].blobs[answers.pop(0).digest], MANIFEST)(request)
     record = fetch(insecure=("image",))
     assert record.digests == (first.digest,)
     assert sorted(os.listdir(store.tree(record.id) + "/a")) == ["x", "y"]
@@ -343,6 +393,201 @@ def test_layers_may_come_from_elsewhere_and_nothing_secret_goes_there(fetch, sit
     elsewhere = [headers for _method, host, _path, headers in site.requests if host == "cdn.example.net"]
     assert len(elsewhere) == 3
     assert not any("Authorization" in headers for headers in elsewhere)
+
+
+# Tokens.
+
+
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def guard(site, token, realm="https://example.com/token", challenge=None, pages=None):
+    """Have every page of the registry want a token; serve tokens; return what the token server was asked."""
+    asked = []
+
+    def behind(answer):
+        def page(request):
+            if request.headers.get("Authorization") == f"Bearer {token}":
+                answer(request) if callable(answer) else request.reply(answer)
+            else:
+                wanted = (
+                    challenge or f'Bearer realm="{realm}",service="registry of example.com",scope="repository:shop/web:pull,push,delete"'
+                )
+                request.reply(b"{}", status=401, WWW_Authenticate=wanted)
+
+        return page
+
+    def serve(request):
+        asked.append((urlsplit(request.path), request.headers.get("Authorization")))
+        request.reply(json.dumps({"token": token, "expires_in": 300, "issued_at": "2026-01-01T00:00:00Z"}).encode())
+
+    for path, answer in list(site.pages.items()):
+        if "/v2/" in (path if isinstance(path, str) else "") and not isinstance(path, tuple):
+            site.pages[path] = behind(answer)
+    site.pages.update(dict.fromkeys(pages or tokens_of(realm), serve))
+    return asked
+
+
+def tokens_of(realm):
+    scope = "scope=repository%3Ashop%2Fweb%3Apull"
+    path = urlsplit(realm).path
+    return [f"{path}?service=registry%20of%20example.com&{scope}", f"{path}?{scope}"]
+
+
+def test_a_token_is_asked_for_once_with_the_smallest_scope(fetch, site):
+    image = push(site, Image(LOWER, UPPER))
+    asked = guard(site, "secret")
+    assert fetch(f"{REFERENCE}@{image.digest}").verdict.kind == "pinned"
+    assert len(asked) == 1
+    url, authorization = asked[0]
+    assert parse_qs(url.query) == {"service": ["registry of example.com"], "scope": ["repository:shop/web:pull"]}
+    assert authorization is None
+
+
+def test_credentials_go_to_the_token_server_and_to_nobody_else(fetch, site):
+    image = push(site, Image(LOWER))
+    asked = guard(site, "secret")
+    fetch(
+        f"{REFERENCE}@{image.digest}",
+        credential=lambda host, port: basic("user", "password") if (host, port) == ("example.com", 443) else "",
+    )
+    assert [authorization for _url, authorization in asked] == [basic("user", "password")]
+    assert {headers.get("Authorization") for _method, _host, path, headers in site.requests if path.startswith("/v2/")} == {
+        None,
+        "Bearer secret",
+    }
+
+
+def test_a_token_that_runs_out_is_renewed(fetch, site):
+    image = push(site, Image(LOWER, UPPER))
+    asked = guard(site, "secret")
+    first = site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"]
+    answers = [lambda request: request.reply(b"", status=401, WWW_Authenticate='Bearer realm="https://example.com/token"'), first]
+    site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"] = lambda request: answers.pop(0)(request)
+    assert fetch(f"{REFERENCE}@{image.digest}").verdict.kind == "pinned"
+    assert len(asked) == 2
+
+
+REALMS = {
+    "of another host": ("https://evil.example/token", "--token-server=example.com=evil.example"),
+    "of another port": ("https://example.com:8443/token", "--token-server=example.com=example.com:8443"),
+    "of a host that only looks like it": ("https://example.com.evil.example/token", "--token-server"),
+    "by http": ("http://example.com/token", "misconfigured or hostile"),
+    "in a file": ("file:///etc/passwd", "misconfigured or hostile"),
+    "with a user": ("https://user:password@example.com/token", "misconfigured or hostile"),
+    "with a fragment": ("https://example.com/token#x", "misconfigured or hostile"),
+    "of the cloud": ("https://169.254.169.254/latest/meta-data", "--token-server"),
+    "empty": ("", "misconfigured or hostile"),
+}
+
+
+@pytest.mark.parametrize("name", REALMS)
+def test_a_token_server_that_nobody_named_gets_nothing(refusal, site, name):
+    realm, hint = REALMS[name]
+    push(site, Image(LOWER))
+    guard(site, "secret", realm, pages=["/token"])
+    error = refusal(credential=lambda host, port: basic("user", "own-secret"))
+    assert error.code == "realm-refused" and hint in error.hint, str(error)
+    assert "own-secret" not in repr(error.to_json()) and basic("user", "own-secret") not in repr(error.to_json())
+    assert not any(headers.get("Authorization") for _method, _host, _path, headers in site.requests)
+
+
+def test_a_token_server_that_the_operator_named_is_asked(fetch, site):
+    image = push(site, Image(LOWER))
+    asked = guard(site, "secret", "https://cdn.example.net/token")
+    fetch(f"{REFERENCE}@{image.digest}", token_servers=(("example.com", "cdn.example.net"),), credential=lambda host, port: basic("u", "p"))
+    assert [authorization for _url, authorization in asked] == [basic("u", "p")]
+
+
+def test_a_token_server_is_named_for_one_registry():
+    allowed = (("example.com:5000", "auth.example.com"), ("other.example", "evil.example"))
+    check_realm("https://auth.example.com/token", "example.com:5000", allowed)
+    check_realm("https://example.com:5000/token", "example.com:5000", ())
+    for registry in ("example.com", "other.example"):
+        with pytest.raises(FetchError):
+            check_realm("https://auth.example.com/token", registry, allowed)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b'{"token": "wrong"}', "http-status"),
+        (b'{"access_token": "wrong"}', "http-status"),
+        (b"{}", "http-malformed"),
+        (b'{"token": ""}', "http-malformed"),
+        (b'{"token": "a\\r\\nX: y"}', "http-malformed"),
+        (b'{"token": "a b"}', "http-malformed"),
+        (b'{"token": 1}', "http-malformed"),
+        (b"<html>", "http-malformed"),
+        (b'{"token": "' + b"x" * 20_000 + b'"}', "http-malformed"),
+        (b" " * (2 << 20), "body-too-large"),
+    ],
+)
+def test_tokens_that_are_none_or_do_not_help_end_the_fetch(refusal, site, answer, code):
+    push(site, Image(LOWER))
+    guard(site, "secret")
+    site.pages.update(dict.fromkeys(tokens_of("https://example.com/token"), answer))
+    assert refusal().code == code
+    assert len([path for path in site.asked() if path.startswith("/token")]) == 1
+
+
+def test_a_token_server_that_refuses_the_credentials(refusal, site):
+    push(site, Image(LOWER))
+    guard(site, "secret")
+    site.pages.update({path: lambda request: request.reply(b"", status=401) for path in tokens_of("https://example.com/token")})
+    assert "does not take the credentials" in str(refusal(credential=lambda host, port: basic("u", "p")))
+    assert "wants credentials" in str(refusal())
+
+
+def test_a_registry_that_asks_for_ever_is_asked_twice(refusal, site):
+    site.pages[f"{REPOSITORY}/manifests/1.4"] = lambda request: request.reply(
+        b"", status=401, WWW_Authenticate='Bearer realm="https://example.com/token"'
+    )
+    site.pages["/token?scope=repository%3Ashop%2Fweb%3Apull"] = b'{"token": "secret"}'
+    error = refusal()
+    assert error.facts["status"] == 401 and "credentials may read" in error.hint
+    assert len(paths_asked(site)) == 2
+
+
+def test_a_registry_with_passwords_gets_them_by_https(fetch, refusal, site):
+    image = push(site, Image(LOWER))
+    for path, answer in list(site.pages.items()):
+
+        def behind(request, answer=answer):
+            if request.headers.get("Authorization") == basic("user", "password"):
+                answer(request) if callable(answer) else request.reply(answer)
+            else:
+                request.reply(b"", status=401, WWW_Authenticate='Basic realm="registry"')
+
+        site.pages[path] = behind
+    assert "wants credentials" in str(refusal())
+    assert refusal(credential=lambda host, port: basic("user", "wrong")).facts["status"] == 401
+    assert fetch(f"{REFERENCE}@{image.digest}", credential=lambda host, port: basic("user", "password")).verdict.kind == "pinned"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('Bearer realm="https://a/b",service="c d"', [("bearer", {"realm": "https://a/b", "service": "c d"})]),
+        ('BEARER Realm="x", SERVICE=y', [("bearer", {"realm": "x", "service": "y"})]),
+        ('Basic realm="a", Bearer realm="b",scope="c,d"', [("basic", {"realm": "a"}), ("bearer", {"realm": "b", "scope": "c,d"})]),
+        ('Bearer realm="a\\"b"', [("bearer", {"realm": 'a"b'})]),
+        ("Negotiate", [("negotiate", {})]),
+        ('Bearer realm="a",realm="b"', [("bearer", {"realm": "a"})]),
+        ('Bearer realm="unfinished', [("bearer", {"realm": "unfinished"})]),
+        ("", []),
+        ('="x"', []),
+        ("\x00Bearer", []),
+    ],
+)
+def test_challenges(text, found):
+    assert challenges(text) == found
+
+
+def test_endless_challenges_end():
+    assert len(challenges("a=," * 1_000_000)) <= 1
+    assert len(challenges("Bearer " + 'x="y",' * 1_000_000)) == 1
 
 
 # Plain http.

@@ -21,7 +21,7 @@ from ..store.blobs import Blobs
 from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .sources.opener import open_source
-from .stored import Stored, file_digest, fits, platform
+from .stored import Stored, fits, platform
 from .transports.base import too_large
 
 TYPE_CHECKING = False
@@ -188,9 +188,7 @@ class Layered:
         )
 
     def _convert(self, wanted: OciReference, source: LayeredSource, image: OciImage, verdict: Verdict) -> ImageRecord:
-        from ..image.check import Inspection
         from ..image.oci_config import parse_config
-        from ..spec.image_manifest import parse_image_manifest
 
         if image.size > self._options.image_limit:
             raise too_large(str(wanted), "image", self._options.image_limit)
@@ -198,35 +196,24 @@ class Layered:
         layers = self._layers(source, image)
         fd, path = self._store.staging_file()
         try:
-            made = self._made(layers, config, image, fd, source)
-            self._check_expected(made.image_id)
-            inspection = Inspection(
-                image_id=made.image_id,
-                manifest=parse_image_manifest(made.manifest),
-                manifest_bytes=made.manifest,
-                file_digest=made.image_id,
-                file_size=made.size,
-                tar_size=made.size,
-                entries=made.entries,
-            )
+            conversion = self._made(layers, config, image, fd, source)
+            inspection = conversion.inspection
+            expected = self._options.expected_id
+            if expected and inspection.image_id != expected:
+                raise FetchError(
+                    f"the image becomes {inspection.image_id} here, not the pinned {expected}",
+                    hint="another image, or the same under another name or tag: find out why before you pin it anew",
+                    code="digest-mismatch",
+                    found=inspection.image_id,
+                    expected=expected,
+                )
             kept = tuple(layer.digest for layer in image.layers) if source.stays else ()
             record = self._store.add(path, inspection, verdict, str(_resolved(wanted, image)), None, "", image.digests, kept)
         finally:
             self._store.discard(path)
             os.close(fd)
-        self._note(record, made)
+        self._note(record, conversion)
         return record
-
-    def _check_expected(self, image_id: str) -> None:
-        expected = self._options.expected_id
-        if expected and image_id != expected:
-            raise FetchError(
-                f"the image becomes {image_id} here, not the pinned {expected}",
-                hint="another image, or the same under another name or tag: find out why before you pin it anew",
-                code="digest-mismatch",
-                found=image_id,
-                expected=expected,
-            )
 
     def _layers(self, source: LayeredSource, image: OciImage) -> tuple[Layer, ...]:
         """Return where the layers lie, those of a registry got where they are not in the store."""
@@ -263,6 +250,8 @@ class Layered:
 
     def _forget_damaged(self, image: OciImage) -> None:
         """Remove the layers of the store that are not what they were when they came, so that a repeated fetch gets them anew."""
+        from .stored import file_digest
+
         blobs = Blobs(self._store)
         for layer in image.layers:
             algorithm = layer.digest.partition(":")[0]

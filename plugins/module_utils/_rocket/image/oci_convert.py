@@ -17,7 +17,9 @@ import stat
 from ..errors import ArchiveError, RocketError
 from ..record import Record
 from ..spec.canonical import dumps
+from ..spec.image_manifest import parse_image_manifest
 from . import sandbox
+from .check import Inspection
 from .compression import SNIFF, decompressed, sniff
 from .header import header, padding
 from .limits import DEFAULT
@@ -65,20 +67,14 @@ class Conversion(Record):
     """What became of an OCI image.
 
     Attributes:
-        image_id: of the image that was made, which is also the digest of its file.
-        manifest: its manifest, as it stands in the archive.
-        size: bytes of the file.
-        entries: members of the archive.
+        inspection: what looking at the image that was made would tell: it is known from the pass that wrote it.
         skipped: kind and name of devices that are not in the image, for display; the first 100.
         skipped_count: how many there were.
         dropped_xattrs: extended attributes that do not travel (xattrs.py).
         warnings: what of the configuration is not in the manifest or probably not meant, one clause each; the first 100.
     """
 
-    image_id: str
-    manifest: bytes
-    size: int
-    entries: int
+    inspection: Inspection
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
     dropped_xattrs: int = 0
@@ -106,9 +102,27 @@ def convert(layers: Sequence[Layer], config: ImageConfig, name: ImageName, outpu
         raise ArchiveError(what, hint="the image is damaged or hostile; get it again from its publisher")
     work = _Conversion(layers, config, name, limits)
     report = sandbox.attempt(lambda: work.run(output, spool), (output, spool), limits, "the image cannot be converted")
+    return Conversion(
+        skipped=tuple(report["skipped"]),
+        skipped_count=report["skipped_count"],
+        dropped_xattrs=report["dropped_xattrs"],
+        warnings=tuple(report["warnings"]),
+        inspection=_inspection(output, report["image_id"], report["manifest"], report["size"], report["entries"]),
+    )
+
+
+def _inspection(output: int, image_id: str, manifest_size: int, size: int, entries: int) -> Inspection:
     # The first member of the archive, behind a header that is one block.
-    manifest = os.pread(output, report["manifest"], BLOCK)
-    return Conversion(**{**report, "manifest": manifest, **{name: tuple(report[name]) for name in ("skipped", "warnings")}})
+    manifest = os.pread(output, manifest_size, BLOCK)
+    return Inspection(
+        image_id=image_id,
+        manifest=parse_image_manifest(manifest),
+        manifest_bytes=manifest,
+        file_digest=image_id,
+        file_size=size,
+        tar_size=size,
+        entries=entries,
+    )
 
 
 class _Conversion:
