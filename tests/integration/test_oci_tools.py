@@ -335,7 +335,7 @@ def test_the_specifications_own_reader_takes_what_is_made(layout, program, tmp_p
     rocket = host(tmp_path, "host")
     rocket("fetch", f"oci:{layout.path}:web@{layout.digest('web')}")
     rocket("image", "export", "localhost/web", str(tmp_path / "web.aci"))
-    assert "error" not in run("actool", "--debug", "validate", tmp_path / "web.aci")
+    run("actool", "validate", tmp_path / "web.aci")
 
 
 def test_the_same_file_on_another_host(layout, tmp_path):
