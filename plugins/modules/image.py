@@ -280,7 +280,8 @@ def main() -> None:
         "image_id": {"type": "str"},
         "ca_file": {"type": "path"},
         "proxy": {"type": "str"},
-        "token_servers": {"type": "list", "elements": "str", "default": []},
+        # Names of hosts, and no secret.
+        "token_servers": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "connect_to": {"type": "list", "elements": "str", "default": []},
         **host_options(),
         **insecure_options(),

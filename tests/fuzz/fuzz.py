@@ -26,7 +26,15 @@ WORK = TOP / "build" / "fuzz"
 FINDINGS = WORK / "findings"
 CANNOT = 77  # as tests/tools/steps.py has it
 # Unpacking is slow and meets the disk: longer inputs only mean more of the same entries.
-LONGEST = {"unpack": 300, "quantity": 80, "references": 600, "image-manifest": 6000, "pod-manifest": 6000, "archive": 12_000}
+LONGEST = {
+    "unpack": 300,
+    "quantity": 80,
+    "references": 600,
+    "image-manifest": 6000,
+    "pod-manifest": 6000,
+    "archive": 12_000,
+    "oci-layers": 6000,
+}
 
 
 def targets():

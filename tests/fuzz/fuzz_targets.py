@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from functools import partial
+
+import fuzz_oci
 
 from _rocket.errors import ArchiveError, HostError, RocketError, SpecError
 from _rocket.fetch.reference import parse_reference
@@ -219,4 +222,9 @@ TARGETS = {
     "xz": _decompressor(b"\xfd7zXZ\x00"),
     "zstd": _decompressor(b"\x28\xb5\x2f\xfd"),
     "unpack": run_unpack,
+    "oci-manifest": partial(fuzz_oci.run_document, expect, check_error),
+    "oci-config": partial(fuzz_oci.run_config, expect, check_error),
+    "oci-layers": partial(fuzz_oci.run_layers, LIMITS, repaired, expect, check_error),
+    "oci-challenge": partial(fuzz_oci.run_challenge, expect, check_error),
+    "oci-references": partial(fuzz_oci.run_reference, expect, check_error),
 }

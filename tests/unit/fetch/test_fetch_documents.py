@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from _rocket.fetch import download, fetcher, places
+from _rocket.fetch import download, keys, places
 from _rocket.fetch.configuration import load
 from _rocket.fetch.credentials import Credentials
 from _rocket.fetch.options import FetchOptions
@@ -19,7 +19,7 @@ TEXT = (TOP / "docs" / "fetching.md").read_text()
 FETCH = TOP / "plugins" / "module_utils" / "_rocket" / "fetch"
 # What the page is about.
 FILES = ("addresses", "configuration", "credentials", "discovery", "download", "fetcher", "operator_file", "places", "reference", "stored")
-FILES += ("verification", "transports/*")
+FILES += ("under_lock", "verification", "transports/*")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_the_code():
     options = FetchOptions()
     assert (options.attempts, options.deadline, options.connect_timeout, options.read_timeout) == (4, 3600, 10, 30)
     assert (options.minimum_rate, options.rate_window, options.image_limit) == (1024, 30, 16 << 30)
-    assert (places.PAGE_LIMIT, fetcher.KEY_LIMIT, download.SIGNATURE_LIMIT) == (1 << 20, 1 << 20, 64 << 10)
+    assert (places.PAGE_LIMIT, keys.KEY_LIMIT, download.SIGNATURE_LIMIT) == (1 << 20, 1 << 20, 64 << 10)
     for text in (
         "four tries",
         "an hour",

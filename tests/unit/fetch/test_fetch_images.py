@@ -134,7 +134,7 @@ def test_labels_that_we_filled_in_only_feed_the_template(site, fetcher):
 @pytest.mark.spec("V1", "V5", "V10")
 def test_a_site_is_asked_from_the_name_up_to_its_host_and_gets_what_was_left_to_us(site, fetcher):
     data = archive(name="example.com/a/b", labels=())
-    wanted = dict(platform())
+    wanted = dict(labels_of(host()))
     place = f"/latest-{wanted['os']}-{wanted['arch']}"
     site.pages["/a?ac-discovery=1"] = discovery_page("example.com/a/bc https://example.com/wrong.{ext}")
     site.pages["/?ac-discovery=1"] = discovery_page("example.com https://example.com/{version}-{os}-{arch}.{ext}")

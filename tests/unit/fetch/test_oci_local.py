@@ -427,7 +427,7 @@ BROKEN_ARCHIVES = {
     "nothing": lambda place: archive(place / "archive.tar", {}),
     "no archive": lambda place: str((place / "archive.tar").write_bytes(b"<html>" * 200) and place / "archive.tar"),
     "absent": lambda place: str(place / "absent.tar"),
-    "a directory": lambda place: str(place),
+    "a directory": str,
     "a list of nothing": docker(lambda files, manifest: manifest.clear()),
     "a configuration that is gone": docker(lambda files, manifest: manifest[0].update(Config="x.json")),
     "a configuration of another digest": docker(lambda files, manifest: files.update({manifest[0]["Config"]: b"{}"})),

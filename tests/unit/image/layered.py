@@ -9,6 +9,7 @@ import json
 from image_archives import ZEROS
 from oci_images import Image, sha256
 
+from _rocket.image.check import inspect
 from _rocket.image.limits import Limits
 from _rocket.image.oci_config import parse_config
 from _rocket.image.oci_convert import Layer, convert
@@ -39,6 +40,9 @@ def made_of(directory, image, name="example.com/app:1.0", limits=None, layers=No
     with open(directory / "made", "w+b") as output, open(directory / "spool", "w+b") as spool:
         where = files_of(directory, image) if layers is None else layers
         told = convert(where, parse_config(config, sha256(config)), named(name), output.fileno(), spool.fileno(), limits or Limits())
+    found = inspect(str(directory / "made"))
+    # What the child tells of the image is what looking at it finds.
+    assert told.inspection == found
     return (directory / "made").read_bytes(), told
 
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from ..image.oci_config import ImageConfig
     from ..image.oci_convert import Conversion, Layer
-    from ..spec.image_name import ImageName
     from ..spec.oci_reference import OciReference
     from ..store.record import ImageRecord
     from ..store.store import Store
@@ -206,7 +205,6 @@ class Layered:
     def _convert(
         self, wanted: OciReference, source: LayeredSource, image: OciImage, verdict: Verdict
     ) -> tuple[ImageRecord, tuple[str, ...]]:
-        from ..image.check import inspect
         from ..image.oci_config import parse_config
 
         if image.size > self._options.image_limit:
@@ -215,8 +213,8 @@ class Layered:
         layers = self._layers(source, image)
         fd, path = self._store.staging_file()
         try:
-            conversion = self._made(layers, config, image.name, fd, source)
-            inspection = inspect(fd)
+            conversion = self._made(layers, config, image, fd, source)
+            inspection = conversion.inspection
             expected = self._options.expected_id
             if expected and inspection.image_id != expected:
                 raise FetchError(
@@ -253,28 +251,28 @@ class Layered:
             count(before + layer.size - done[0])
         return tuple(found)
 
-    def _made(self, layers: tuple[Layer, ...], config: ImageConfig, name: ImageName, fd: int, source: LayeredSource) -> Conversion:
+    def _made(self, layers: tuple[Layer, ...], config: ImageConfig, image: OciImage, fd: int, source: LayeredSource) -> Conversion:
         from ..image.oci_convert import convert
 
         spool, path = self._store.staging_file()
         try:
-            return convert(layers, config, name, fd, spool)
+            return convert(layers, config, image.name, fd, spool)
         except ArchiveError:
             if source.stays:
-                self._forget_damaged(layers)
+                self._forget_damaged(image)
             raise
         finally:
             self._store.discard(path)
             os.close(spool)
 
-    def _forget_damaged(self, layers: tuple[Layer, ...]) -> None:
+    def _forget_damaged(self, image: OciImage) -> None:
         """Remove the layers of the store that are not what they were when they came, so that a repeated fetch gets them anew."""
         from .stored import file_digest
 
         blobs = Blobs(self._store)
-        for layer in layers:
+        for layer in image.layers:
             algorithm = layer.digest.partition(":")[0]
-            if f"{algorithm}:{file_digest(layer.path, algorithm)}" != layer.digest:
+            if f"{algorithm}:{file_digest(blobs.path(layer.digest), algorithm)}" != layer.digest:
                 blobs.discard(layer.digest)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""What a lock file makes of a fetch: the image that it names and no other one (docs/adr/0006-lock-file.md).
+"""What a lock file makes of a fetch: the image that it names and no other one (docs/adr/0007-lock-file.md).
 
 A lock narrows what is accepted. It takes the place of a signature only for images that had none when they were locked.
 """

@@ -6,7 +6,7 @@ A forked child with bounds (sandbox.py) reads the layers one after the other, ea
 and lays them over each other in memory (merged_tree.py); contents go to one file. Then the image is written from both, in the
 form of build.py and uncompressed: the same OCI image under the same name is the same file on every host.
 
-Not handled here: getting the layers (fetch), and looking at the image that was made (check.py).
+Not handled here: getting the layers (fetch). What was made is read again, as strictly as any archive, when it is unpacked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import stat
 from ..errors import ArchiveError, RocketError, StoreError
 from ..record import Record
 from ..spec.canonical import dumps
+from ..spec.image_manifest import parse_image_manifest
 from . import sandbox
+from .check import Inspection
 from .compression import SNIFF, decompressed, sniff
 from .header import header, padding
 from .limits import DEFAULT
@@ -26,7 +28,7 @@ from .oci_config import image_manifest
 from .oci_users import owner_of
 from .pax import refused
 from .space import LOOK_EVERY, look
-from .stream import Digest, ahead, over_limit, part_stream
+from .stream import CHUNK, Digest, ahead, over_limit, part_stream
 from .tar import BLOCK, Entry, Reader
 
 TYPE_CHECKING = False
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from .oci_config import ImageConfig
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_GATHERED = 256 << 10
 _TABLE_LIMIT = 1 << 20
 _WARNINGS = 100
 
@@ -66,12 +67,14 @@ class Conversion(Record):
     """What became of an OCI image.
 
     Attributes:
+        inspection: what looking at the image that was made would tell: it is known from the pass that wrote it.
         skipped: kind and name of devices that are not in the image, for display; the first 100.
         skipped_count: how many there were.
         dropped_xattrs: extended attributes that do not travel (xattrs.py).
         warnings: what of the configuration is not in the manifest or probably not meant, one clause each; the first 100.
     """
 
+    inspection: Inspection
     skipped: tuple[str, ...] = ()
     skipped_count: int = 0
     dropped_xattrs: int = 0
@@ -104,6 +107,21 @@ def convert(layers: Sequence[Layer], config: ImageConfig, name: ImageName, outpu
         skipped_count=report["skipped_count"],
         dropped_xattrs=report["dropped_xattrs"],
         warnings=tuple(report["warnings"]),
+        inspection=_inspection(output, report["image_id"], report["manifest"], report["size"], report["entries"]),
+    )
+
+
+def _inspection(output: int, image_id: str, manifest_size: int, size: int, entries: int) -> Inspection:
+    # The first member of the archive, behind a header that is one block.
+    manifest = os.pread(output, manifest_size, BLOCK)
+    return Inspection(
+        image_id=image_id,
+        manifest=parse_image_manifest(manifest),
+        manifest_bytes=manifest,
+        file_digest=image_id,
+        file_size=size,
+        tar_size=size,
+        entries=entries,
     )
 
 
@@ -144,8 +162,14 @@ class _Conversion:
             self._tree.make_directory(self._config.working_directory)
         owner, told = owner_of(self._config.user, self._table(spool, "/etc/passwd"), self._table(spool, "/etc/group"))
         manifest, dropped = image_manifest(self._config, self._name, owner)
-        self._write(dumps(manifest.to_json()), spool, _File(output, self._limits))
+        text, digest = dumps(manifest.to_json()), Digest()
+        out = _File(output, self._limits, digest)
+        entries = self._write(text, spool, out)
         return {
+            "image_id": digest.image_id(),
+            "manifest": len(text),
+            "size": out.size,
+            "entries": entries,
             "skipped": self._tree.skipped,
             "skipped_count": self._tree.skipped_count,
             "dropped_xattrs": self._tree.dropped_xattrs,
@@ -186,11 +210,14 @@ class _Conversion:
             return b""
         return b"".join(part_stream(spool, node.offset, node.size))
 
-    def _write(self, manifest: bytes, spool: int, out: _File) -> None:
+    def _write(self, manifest: bytes, spool: int, out: _File) -> int:
+        """Write the archive and return how many members it has."""
         if len(manifest) > self._limits.metadata:
             raise over_limit(f"the manifest would be longer than {self._limits.metadata} bytes")
         out.write(header(Entry(name=b"manifest", kind="file", size=len(manifest))) + manifest + padding(len(manifest)))
+        count = 1
         for entry, offset in self._tree.entries(b"rootfs"):
+            count += 1
             out.write(header(entry))
             if entry.size:
                 for piece in part_stream(spool, offset, entry.size):
@@ -198,6 +225,7 @@ class _Conversion:
                 out.write(padding(entry.size))
         out.write(bytes(2 * BLOCK))
         out.flush()
+        return count
 
 
 def _open(layer: Layer) -> int:
@@ -261,38 +289,43 @@ class _Budget:
 
 
 class _File:
-    """A file that is written from its start, in large pieces; the host keeps its reserve."""
+    """A file that is written from its start, in large pieces; the host keeps its reserve.
 
-    def __init__(self, fd: int, limits: Limits) -> None:
+    Args:
+        fd: of an empty file.
+        limits: the reserve.
+        digest: is told all that is written; None for none.
+    """
+
+    def __init__(self, fd: int, limits: Limits, digest: Digest | None = None) -> None:
         self._fd = fd
         self._limits = limits
-        self._gathered = bytearray()
-        self._written = 0
+        self._digest = digest
+        self._gathered: list[bytes | memoryview] = []
+        self._waiting = 0
+        self._looked = 0
         self.size = 0
         look(fd, limits)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Add bytes."""
-        self.size += len(data)
-        if len(data) >= _GATHERED:
-            self.flush()
-            self._put(memoryview(data))
-            return
-        self._gathered += data
-        if len(self._gathered) >= _GATHERED:
-            self.flush()
+        """Add bytes, which are not to be changed after."""
+        if data:
+            self.size += len(data)
+            self._waiting += len(data)
+            self._gathered.append(data)
+            if self._waiting >= CHUNK:
+                self.flush()
 
     def flush(self) -> None:
         """Have all bytes in the file."""
-        if self._gathered:
-            self._put(memoryview(bytes(self._gathered)))
-            self._gathered.clear()
-
-    def _put(self, data: memoryview) -> None:
-        before = self._written
-        while data:
-            done = os.write(self._fd, data)
-            self._written += done
-            data = data[done:]
-        if before // LOOK_EVERY != self._written // LOOK_EVERY:
+        data = b"".join(self._gathered)
+        self._gathered.clear()
+        self._waiting = 0
+        if data and self._digest is not None:
+            self._digest.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        if self.size - self._looked >= LOOK_EVERY:
+            self._looked = self.size
             look(self._fd, self._limits)

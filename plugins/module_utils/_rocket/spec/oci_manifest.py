@@ -138,7 +138,7 @@ def _document(node: Node, media_type: str) -> Manifest | Index:
         raise SpecError(f"has {len(items)} items, at most {most} are allowed", path=wanted)
     if media_type in INDEXES:
         return Index(tuple(_descriptor(item) for item in items))
-    config = _descriptor(node.required("config"), lambda kind: _check_config(kind))
+    config = _descriptor(node.required("config"), _check_config)
     if config.size > DOCUMENT_LIMIT:
         raise SpecError(f"at most {DOCUMENT_LIMIT} bytes are allowed", path="config.size", value=str(config.size))
     return Manifest(config, tuple(_descriptor(item, _check_layer) for item in items))

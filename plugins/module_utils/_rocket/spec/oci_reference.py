@@ -140,7 +140,7 @@ def _digest(transport: str, rest: str) -> tuple[str, str]:
     if not is_digest(digest) or "@" in head:
         # What stands before an @ may be a password.
         raise UsageError(
-            f"{transport}: one digest was expected behind one @, not {printable(digest)}",
+            f"{printable(transport)}: one digest was expected behind one @, not {printable(digest)}",
             hint="write @sha256: and 64 lower-case hex digits; user names and passwords have no place in a reference",
         )
     return head, digest

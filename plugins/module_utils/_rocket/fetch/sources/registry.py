@@ -142,7 +142,8 @@ class RegistrySource(DocumentSource):
 
         blob = blobs.obtain(layer.digest, layer.size, get)
         self._kept.append(blob)
-        return Layer(blob.path, layer.size, 0, layer.digest, compression_of(layer))
+        # One that was compared with its digest just now is only compared with that of its content once more.
+        return Layer(blob.path, layer.size, 0, "" if blob.new else layer.digest, compression_of(layer))
 
     def _first(self, sink: MemorySink) -> Response:
         """Ask for what the reference names; by http where the operator allowed it and https is not to be had."""
