@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import pytest
-from fetch_site import Authority, FakeVerifier, Site
+from fetch_site import Authority, FakeVerifier, Site, archive
 
 from _rocket.fetch.fetcher import Fetcher, FetchOptions
+from _rocket.image.check import inspect
 from _rocket.record import replace
 from _rocket.store.store import Store
 
@@ -64,3 +65,18 @@ def nothing_published(store, paths):
         assert not os.path.isdir(paths.staging) or os.listdir(paths.staging) == []
 
     return check
+
+
+@pytest.fixture
+def serve(site, tmp_path):
+    """Publish an image called by a letter, with what it depends on; return its image ID."""
+
+    def make(letter, *needs, version="1.0", **changes):
+        wanted = [need if isinstance(need, dict) else {"imageName": f"example.com/{need}"} for need in needs]
+        name = changes.pop("name", f"example.com/{letter}")
+        data = archive(name, files={f"rootfs/{letter}": letter.encode()}, labels=(("version", version),), dependencies=wanted)
+        site.publish(data, f"example.com/{letter}", f"/images/{letter}.aci", **changes)
+        (tmp_path / "x.aci").write_bytes(data)
+        return inspect(str(tmp_path / "x.aci")).image_id, data
+
+    return make

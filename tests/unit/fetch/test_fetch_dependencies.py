@@ -15,23 +15,7 @@ from fetch_site import archive, signed
 from _rocket.errors import Busy, FetchError, NotFound, StoreError, TrustError
 from _rocket.fetch import closure
 from _rocket.fetch import fetcher as fetching
-from _rocket.image.check import inspect
 from _rocket.store import dependencies
-
-
-@pytest.fixture
-def serve(site, tmp_path):
-    """Publish an image called by a letter, with what it depends on; return its image ID."""
-
-    def make(letter, *needs, version="1.0", **changes):
-        wanted = [need if isinstance(need, dict) else {"imageName": f"example.com/{need}"} for need in needs]
-        name = changes.pop("name", f"example.com/{letter}")
-        data = archive(name, files={f"rootfs/{letter}": letter.encode()}, labels=(("version", version),), dependencies=wanted)
-        site.publish(data, f"example.com/{letter}", f"/images/{letter}.aci", **changes)
-        (tmp_path / "x.aci").write_bytes(data)
-        return inspect(str(tmp_path / "x.aci")).image_id, data
-
-    return make
 
 
 def names(store):

@@ -306,7 +306,11 @@ def test_a_tag_that_moves_in_between_makes_no_mixture(fetch, site, store):
     """The tag leads elsewhere as soon as it was asked for once."""
     first, second = push(site, Image(LOWER), "other"), push(site, Image(UPPER), "another")
     answers = [first, second]
-    site.pages[f"{REPOSITORY}/manifests/1.4"] = lambda request: document(answers[0].blobs[answers.pop(0).digest], MANIFEST)(request)
+
+    def moving(request):
+        document(answers[0].blobs[answers.pop(0).digest], MANIFEST)(request)
+
+    site.pages[f"{REPOSITORY}/manifests/1.4"] = moving
     record = fetch(insecure=("image",))
     assert record.digests == (first.digest,)
     assert sorted(os.listdir(store.tree(record.id) + "/a")) == ["x", "y"]

@@ -64,7 +64,11 @@ def test_a_token_that_runs_out_is_renewed(fetch, site):
     asked = guard(site, "secret")
     first = site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"]
     answers = [lambda request: request.reply(b"", status=401, WWW_Authenticate='Bearer realm="https://example.com/token"'), first]
-    site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"] = lambda request: answers.pop(0)(request)
+
+    def expiring(request):
+        answers.pop(0)(request)
+
+    site.pages[f"{REPOSITORY}/blobs/{image.manifest['layers'][1]['digest']}"] = expiring
     assert fetch(f"{REFERENCE}@{image.digest}").verdict.kind == "pinned"
     assert len(asked) == 2
 

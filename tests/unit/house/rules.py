@@ -36,7 +36,7 @@ CONTENTS = "plugins/module_utils/_rocket/host/contents.py"
 # The standard library's own SHA-512, under the names of Python 3.9 to 3.11 and of later ones; each release knows one of them.
 RENAMED = {"_sha2", "_sha512"}
 # Where a package from outside the standard library may be imported, inside functions.
-THIRD_PARTY = {"requests": {"fetch"}, "urllib3": {"fetch"}, "cryptography": {"trust"}, "yaml": {"cli"}}
+THIRD_PARTY = {"requests": {"fetch"}, "urllib3": {"fetch"}, "cryptography": {"trust"}, "yaml": {"host"}}
 # What the specification's part may import from outside: parsing, and the hash of canonical JSON.
 PURE = {"__future__", "json", "hashlib", *RENAMED}
 SHELLS = ("plugins/modules/", "plugins/module_utils/_ansible/", "plugins/module_utils/_rocket/cli/main.py")

@@ -108,10 +108,12 @@ class Trusted:
         self._images: Images = store
         self._check = standing(context)
         if lock_file:
+            from ..host.lock_file import read_lock
             from ..platform import host
             from ..store.locked import LockedImages
-            from .lock_file import read_lock
+            from . import packages
 
+            packages.reach()
             self._images = LockedImages(store, read_lock(lock_file), host())
 
     def resolve(self, text: str) -> ImageRecord:
@@ -168,7 +170,7 @@ def _manifest(line: PodLine) -> Any:
 
 
 def _app(line: AppLine, pod: Values, images: Images) -> dict[str, Any]:
-    if line.image.startswith(("./", "../", "/", "file:", "http:", "https:", "docker:")):
+    if line.image.startswith(("./", "../", "/", "file:", "http:", "https:", "oci:", "oci-archive:", "docker-archive:", "bundle:")):
         raise UsageError("run takes an image of the store, by name or image ID", where=line.image, hint=f"first: rocket fetch {line.image}")
     record = images.resolve(line.image)
     values = line.values

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from ..fetch.options import FetchOptions
     from .context import Context
 
+NETWORK = (
+    options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
+    options.Option("--proxy", "go through this proxy, or none; its credentials are in auth.d (default: as configured)", "URL|none"),
+    options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
+    options.Option("--token-server", "where a registry may send for tokens beside itself", "REGISTRY=HOST[:PORT]", True),
+    options.Option("--allow-private", "discovery may lead to private addresses"),
+)
+
 COMMAND = options.Command(
     name="fetch",
     usage="[options] IMAGE...",
@@ -27,11 +35,8 @@ COMMAND = options.Command(
         options.Option("--image-id", "the whole image ID it must have; then no signature is needed", "ID"),
         options.Option("--name", "the name that a file or URL must hold, or that an OCI image of this host gets", "NAME"),
         options.Option("--signature", "signature of a file or URL (default: the image's own with .asc)", "FILE|URL"),
-        options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
-        options.Option("--proxy", "go through this proxy, or none; its credentials are in auth.d (default: as configured)", "URL|none"),
-        options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
-        options.Option("--token-server", "where a registry may send for tokens beside itself", "REGISTRY=HOST[:PORT]", True),
-        options.Option("--allow-private", "discovery may lead to private addresses"),
+        options.Option("--lock", "take the images that this lock file names, and no others", "FILE"),
+        *NETWORK,
         options.Option("--quiet", "no progress, no warnings, and no line about what was fetched"),
     ),
     arguments=(1, -1),
@@ -40,6 +45,7 @@ COMMAND = options.Command(
         ("rocket fetch ./web.aci", "a file, with its signature ./web.aci.asc"),
         ("rocket fetch --pull-policy=update example.com/shop/web", "is there a newer one?"),
         ("rocket fetch docker://example.com/shop/web@sha256:...", "of a registry, pinned by its digest"),
+        ("rocket fetch --lock=rocket.lock.yml example.com/shop/web:1.4.0", "what the lock file names, or nothing"),
     ),
 )
 
@@ -108,10 +114,12 @@ def told(fetched: Fetched) -> str:
 def fetch_options(context: Context, values: options.Values) -> FetchOptions:
     """Return what the command line says about fetching."""
     from ..fetch.options import FetchOptions, parse_connection, parse_token_server
+    from ..host.lock_file import read_lock
 
     return FetchOptions(
         insecure=context.insecure,
         pull_policy=values.text("--pull-policy", "new"),
+        lock=read_lock(values.text("--lock")) if values.has("--lock") else None,
         expected_id=values.text("--image-id"),
         name=values.text("--name"),
         signature=values.text("--signature"),

@@ -49,6 +49,7 @@ COMMANDS = (
     ("cat-manifest", "show a pod's manifest"),
     ("export", "make an image of an app that ended"),
     ("image", "list, show, unpack, verify, build, sign and remove images"),
+    ("lock", "write down which images the declarations of a fleet mean"),
     ("config", "show how this host fetches"),
     ("version", "show the versions of rocket and the specification"),
 )
@@ -151,6 +152,12 @@ def _image() -> Subcommand:
     return image
 
 
+def _lock() -> Subcommand:
+    from . import lock
+
+    return lock
+
+
 def _config() -> Subcommand:
     from . import config
 
@@ -179,6 +186,7 @@ LOADERS = {
     "cat-manifest": _cat_manifest,
     "export": _export,
     "image": _image,
+    "lock": _lock,
     "config": _config,
     "version": _version,
 }

@@ -46,6 +46,11 @@ class Needed(Record):
     image_id: str = ""
     size: int = 0
 
+    @property
+    def key(self) -> str:
+        """What a lock file has it under: the image ID where one is given, as the name may mean another image for others."""
+        return self.image_id or self.reference
+
 
 def needed(dependency: Dependency) -> Needed:
     """Return what a dependency asks for."""
@@ -159,8 +164,8 @@ class Closure:
 
     @property
     def stands_on(self) -> tuple[tuple[str, ImageRecord], ...]:
-        """Reference and image of each dependency."""
-        return tuple((need.reference, got.record) for need, got in list(self._got.items())[1:])
+        """Reference and image of each dependency, as a lock file names it."""
+        return tuple((need.key, got.record) for need, got in list(self._got.items())[1:])
 
     def enter(self) -> list[Fetched]:
         """Put all that arrived into the store, dependencies first; on an error what entered before goes again.

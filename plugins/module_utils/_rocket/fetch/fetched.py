@@ -23,7 +23,8 @@ class Fetched(Record):
         seconds: how long it took.
         resumed: bytes of the image that an earlier try had brought.
         dependencies: what came along because it depends on it; what was there already is not among them.
-        stands_on: (reference, image) of all that it depends on, whether it came along or was there; each reference as a manifest has it.
+        stands_on: (reference, image) of all that it depends on, whether it came along or was there; each by its image ID where a manifest
+            says so, else by name and labels.
         notes: what of an OCI image is not in the image that it became, or probably not meant, one clause each.
     """
 

@@ -174,8 +174,8 @@ class Fetcher:
             FetchError: what its site has is not what is needed (D1).
         """
         limit = min(need.size, self._options.image_limit) if need.size else self._options.image_limit
-        own = replace(self._options, expected_id="", signed=False, name="", signature="", image_limit=limit)
-        with self._locked(need.reference, own) as (reference, options):
+        own = replace(self._options, expected_id="", name="", signature="", image_limit=limit)
+        with self._locked(need.reference, own, need.key) as (reference, options):
             single = Single(self._store, self._verifier, options, progress.part())
             wanted, key = parse_reference(reference), f"fetch {need.reference}"
             if not need.image_id:
@@ -192,10 +192,10 @@ class Fetcher:
             return got
 
     @contextmanager
-    def _locked(self, reference: str, options: FetchOptions | None = None) -> Iterator[tuple[str, FetchOptions]]:
-        """Give what is asked for and how: under a lock the very image that it names; errors of the block say what drifted."""
+    def _locked(self, reference: str, options: FetchOptions | None = None, key: str = "") -> Iterator[tuple[str, FetchOptions]]:
+        """Give what is asked for and how: under a lock the very image that it names as `key`; errors of the block say what drifted."""
         own = options or self._options
-        locked = locked_as(reference, own)
+        locked = locked_as(key or reference, own)
         if locked is None:
             yield reference, own
             return

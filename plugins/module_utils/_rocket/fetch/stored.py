@@ -9,14 +9,16 @@ import time
 
 from ..errors import FetchError, NotFound, RocketError, StoreError
 from ..platform import fits
+from ..record import replace
 from ..spec.image_name import ImageName
-from ..store.dependencies import visits
+from ..store.dependencies import find, name_of, visits
 from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .reference import FileReference, ImageId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..spec.image_manifest import Dependency
     from ..store.record import ImageRecord
     from ..store.store import Store
     from .options import FetchOptions
@@ -103,18 +105,34 @@ class Stored:
 
     def acceptable(self, record: ImageRecord) -> bool:
         """Whether the stored verdict is good enough today: one without signature only where that is allowed."""
-        return record.verdict.kind in ("signed", "pinned") or (self._options.unverified and not self._options.expected_id)
+        options = self._options
+        if record.verdict.kind == "pinned" and not options.signed:
+            return True
+        return record.verdict.kind == "signed" or (options.unverified and not options.expected_id)
 
     def lacking(self, record: ImageRecord) -> str:
         """Return in a few words what an image depends on and the store does not have, or not good enough; empty for nothing."""
         if not record.manifest.dependencies:
             return ""
         try:
-            made_of = visits(self._store, record)
+            visits(self._store, record, self._dependency)
         except RocketError as error:
+            if error.code == "not-locked":
+                raise
             return str(error)
-        bad = next((visit.image for visit in made_of if not self.acceptable(visit.image) or not has_blob(self._store, visit.image)), None)
-        return f"it depends on {bad.name}, which is stored without a signature or damaged" if bad else ""
+        return ""
+
+    def _dependency(self, dependency: Dependency, where: str) -> ImageRecord:
+        options, lock = replace(self._options, expected_id=""), self._options.lock
+        if lock is None:
+            found = find(self._store, dependency, where)
+        else:
+            locked = lock.find(dependency.image_id or str(name_of(dependency)), options.host)
+            found = self._store.find_id(locked.image_id)
+            options = replace(options, signed=bool(locked.signed_by))
+        if Stored(self._store, options).acceptable(found) and has_blob(self._store, found):
+            return found
+        raise NotFound(f"it depends on {found.name}, which is stored without a signature or damaged", where=where)
 
     def exactly(self, image_id: str) -> ImageRecord | None:
         """Return the stored image with this image ID; None where it is absent, damaged or not good enough."""

@@ -90,7 +90,7 @@ def _carry_cli() -> None:
         image,
         launch,
         list,
-        lock_file,
+        lock,
         logs,
         main,
         options,
@@ -128,6 +128,7 @@ def _carry_fetch() -> None:
         fetcher,
         keys,
         layered,
+        locking,
         operator_file,
         options,
         places,
@@ -148,7 +149,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, gnupg, image_file, install, leftovers, sign, systemd, zipapp
+    from . import collect, command, contents, entry, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
 
 
 def _carry_image() -> None:
@@ -191,6 +192,7 @@ def _carry_run() -> None:
     from ..run import (
         collect,
         declaration,
+        declared_images,
         declared_isolators,
         differences,
         ensure,

@@ -20,7 +20,7 @@ from ..spec.image_name import ImageName
 from ..spec.reading import Node, join
 from ..spec.values import ID_LIMIT, check_absolute_path
 from .declared_isolators import declared_isolators
-from .template import NETWORK, STOP_TIMEOUT, copy, read_manifest, template_app, template_volume
+from .template import NETWORK, STOP_TIMEOUT, copy, read_manifest, registry_image, template_app, template_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _short(node: Node) -> dict[str, Any]:
 def _app(node: Node) -> dict[str, Any]:
     _only(node, APP_MEMBERS)
     name, image = node.required("name", "P5"), node.required("image", "P5")
-    app: dict[str, Any] = {"name": check_ac_name(name.value, name.path), "image": _image(image)}
+    app: dict[str, Any] = {"name": check_ac_name(name.value, name.path), "image": read_image(image)}
     readers = {
         "exec": lambda member: [item.text("M6") for item in member.items("M6")],
         "environment": _environment,
@@ -205,11 +205,18 @@ def _app(node: Node) -> dict[str, Any]:
     return app
 
 
-def _image(node: Node) -> str:
+def read_image(node: Node) -> str:
+    """Return a reference to an image in normal form: a name with labels, an image ID, or an image of a registry.
+
+    Raises:
+        SpecError: T1, T5, T9, or a reference that only a fetch understands (P5).
+    """
     text = node.text("P5", empty=False)
     if text.startswith("sha512-"):
         return check_image_id(text, node.path)
-    if "://" in text:
+    if text.startswith("docker:"):
+        return registry_image(text, node)
+    if "://" in text or text.startswith(("/", "./", "../", "oci:", "oci-archive:")):
         raise node.error("the name or ID of an image of the store was expected", "P5", hint="fetch it, then declare the name it has there")
     return str(ImageName.parse(text, node.path))
 

@@ -107,7 +107,7 @@ def reify(
     warnings: list[str] = []
     for index, app in enumerate(manifest["apps"]):
         path = f"apps[{index}]" if declared is not None else f"manifest.apps[{index}]"
-        record = images.resolve(image_reference(app["image"]))
+        record = images.resolve(declared[index]["image"] if declared is not None else image_reference(app["image"]))
         _fix_image(app, record, path)
         _fix_dependencies(app, images.made_of(record))
         warnings += [f"{app['name']}: {text}" for text in record.manifest.warnings()]

@@ -8,7 +8,7 @@ meaning, and only on a pod: an image cannot say anything about the pod that runs
 
 from __future__ import annotations
 
-from ..errors import SpecError
+from ..errors import SpecError, UsageError
 from ..spec.identifier import nearest
 from ..spec.image_name import ImageName
 from ..spec.pod_manifest import PodManifest
@@ -83,9 +83,28 @@ def template_app(app: dict[str, Any]) -> dict[str, Any]:
     return template
 
 
+def registry_image(text: str, node: Node) -> str:
+    """Return a ``docker://`` reference in normal form.
+
+    Raises:
+        SpecError: it is none, or its image cannot have a name here.
+    """
+    from ..spec.oci_reference import parse_registry_reference
+
+    try:
+        return str(parse_registry_reference(text))
+    except UsageError as error:
+        raise node.error(str(error.what), "P5", hint=error.hint) from error
+
+
 def _image(reference: str) -> dict[str, Any]:
     if reference.startswith("sha512-"):
         return {"id": reference}
+    if reference.startswith("docker:"):
+        from ..spec.oci_reference import parse_registry_reference
+
+        # Tag or digest say which image it is, not the labels that it has here.
+        return {"name": parse_registry_reference(reference).image_name().name}
     name = ImageName.parse(reference)
     image: dict[str, Any] = {"name": name.name}
     if name.labels:

@@ -5,12 +5,12 @@
 A host that is given a lock takes the image of each reference that the lock names, and no other one. A reference may mean
 another image on another platform; an entry without one is for all.
 
-Not handled here: making it (cli/lock.py), reading YAML (the caller brings a JSON value), keeping to it (store/locked.py, fetch).
+Not handled here: making it (fetch/locking.py), files and YAML (host/lock_file.py), keeping to it (store/locked.py, fetch/under_lock.py).
 """
 
 from __future__ import annotations
 
-from ..errors import NotFound, SpecError
+from ..errors import NotFound, SpecError, UsageError
 from ..record import Record
 from .identifier import check_ac_identifier, check_image_id, nearest
 from .image_name import ImageName
@@ -30,7 +30,8 @@ class Locked(Record):
     """One reference and the image that it means.
 
     Attributes:
-        reference: what declarations say: a name with labels in normal form, a path or a URL.
+        reference: what declarations say: a name with labels in normal form, a path or a URL; or the image ID by which a manifest
+            names what it depends on (M16).
         image_id: the image.
         name: in its manifest.
         labels: (name, value) pairs of its manifest, in its order.
@@ -67,7 +68,13 @@ class Locked(Record):
 
 
 def normal_reference(text: str) -> str:
-    """Return a reference as a lock has it: of a name, the labels in one order; anything else as it is."""
+    """Return a reference as a lock has it: of a name, the labels in one order; anything else as it is.
+
+    Raises:
+        SpecError, UsageError: it is none.
+    """
+    if text.startswith("sha512-"):
+        return check_image_id(text, "reference")
     if is_oci_reference(text):
         return str(parse_oci_reference(text))
     if text.startswith(("/", "./", "../")) or "://" in text:
@@ -142,11 +149,49 @@ class Lock(Record):
         raise NotFound("is not in the lock, and nothing else is taken", where=wanted, hint=hint, code="not-locked")
 
 
+class Change(Record):
+    """What of one reference is not as it was.
+
+    Attributes:
+        reference: which.
+        platform: ``os/arch``; empty for all.
+        before: image ID in the former lock; empty where it was not there.
+        after: image ID in the new one; empty where it is gone.
+    """
+
+    reference: str
+    platform: str
+    before: str = ""
+    after: str = ""
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the reference means another image than it did."""
+        return bool(self.before and self.after)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it for results."""
+        return {"reference": self.reference, "platform": self.platform, "before": self.before, "after": self.after}
+
+
+def changes(before: Lock, after: Lock) -> tuple[Change, ...]:
+    """Return what the references of two locks mean differently, sorted; an entry for all stands for each platform that the other names."""
+    old, new = ({(image.reference, image.platform): image.image_id for image in lock.images} for lock in (before, after))
+    found = []
+    for reference in sorted({reference for reference, _platform in (*old, *new)}):
+        platforms = sorted({platform for other, platform in (*old, *new) if other == reference and platform})
+        for platform in platforms or [""]:
+            was, now = (ids.get((reference, platform), ids.get((reference, ""), "")) for ids in (old, new))
+            if was != now:
+                found.append(Change(reference, platform, was, now))
+    return tuple(found)
+
+
 def _locked(node: Node) -> Locked:
     reference, image_id, name = node.required("reference"), node.required("id"), node.required("name")
     platform, size, digest = node.optional("platform"), node.optional("size"), node.optional("digest")
     text = reference.text(empty=False)
-    if text.startswith("sha512-") or normal_reference(text) != text:
+    if _normal(reference) != text or (text.startswith("sha512-") and text != image_id.value):
         raise reference.error("a reference in normal form was expected", hint="write it again: rocket lock")
     labels = node.optional("labels")
     locked = Locked(
@@ -162,6 +207,13 @@ def _locked(node: Node) -> Locked:
     )
     node.refuse_unknown()
     return locked
+
+
+def _normal(node: Node) -> str:
+    try:
+        return normal_reference(node.text())
+    except UsageError as error:
+        raise node.error(str(error.what), hint=error.hint) from error
 
 
 def _check_unique(items: list[Node], images: tuple[Locked, ...]) -> None:

@@ -133,6 +133,14 @@ def parse_oci_reference(text: str) -> OciReference:
     return LocalReference(transport, path, name, digest)
 
 
+def parse_registry_reference(text: str) -> RegistryReference:
+    """Return the reference to an image in a registry in `text`; raises UsageError and SpecError, as parse_oci_reference does."""
+    reference = parse_oci_reference(text)
+    if isinstance(reference, RegistryReference):
+        return reference
+    raise UsageError("names no registry", where=printable(text), hint=f"write {_FORM}")
+
+
 def _digest(transport: str, rest: str) -> tuple[str, str]:
     head, at, digest = rest.rpartition("@")
     if not at:

@@ -193,13 +193,12 @@ class Catalogue:
         return self.find_id(text) if text.startswith("sha512-") else self.find(ImageName.parse(text))
 
     def _find_registry_image(self, text: str) -> ImageRecord:
-        from ..spec.oci_reference import RegistryReference, parse_oci_reference
+        from ..spec.oci_reference import parse_registry_reference
 
-        reference = parse_oci_reference(text)
-        found = self.converted(reference.image_name(), reference.digest) if isinstance(reference, RegistryReference) else []
-        if not found:
-            raise NotFound(f"no image {reference} in the store", where=self.paths.images, hint="fetch it first")
-        return found[0]
+        reference = parse_registry_reference(text)
+        for record in self.converted(reference.image_name(), reference.digest):
+            return record
+        raise NotFound(f"no image {reference} in the store", where=self.paths.images, hint="fetch it first")
 
     def _each(self) -> Iterator[ImageRecord | StoreError]:
         for image_id in self.ids():

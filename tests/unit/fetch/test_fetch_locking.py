@@ -1,0 +1,226 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A lock is made of what a fetch brings, keeps what it has, and is what hosts keep to: that image, or an error that says what drifted."""
+
+from __future__ import annotations
+
+import pytest
+from fetch_site import archive, discovery_page, signed
+from oci_images import Image
+from oci_registry import LOWER, REFERENCE, UPPER, push
+
+from _rocket.errors import FetchError, NotFound, TrustError
+from _rocket.fetch.locking import Locking
+from _rocket.record import replace
+from _rocket.spec.lock import Lock, changes
+from _rocket.store.locked import LockedImages
+from _rocket.store.store import Store
+
+AMD64, ARM64 = "linux/amd64", "linux/aarch64"
+
+
+@pytest.fixture
+def lock(store, verifier, options):
+    """Make a lock of references; named values change the options."""
+
+    def make(*references, platforms=(AMD64,), kept=None, **changed):
+        return Locking(store, verifier, replace(options, **changed)).resolve(references, platforms, kept)
+
+    return make
+
+
+@pytest.fixture
+def elsewhere(paths, verifier, options, tmp_path):
+    """Fetchers of a host of its own."""
+    from _rocket.fetch.fetcher import Fetcher
+
+    other = Store(replace(paths, data=str(tmp_path / "elsewhere")))
+
+    def make(**changed):
+        return Fetcher(other, verifier, replace(options, platform=AMD64, **changed))
+
+    make.store = other
+    return make
+
+
+def entries(lock):
+    return {(image.reference, image.platform): image for image in lock.images}
+
+
+def test_everything_that_a_host_needs_stands_in_it(serve, lock):
+    base, _data = serve("b")
+    identity = {"imageName": "example.com/c", "imageID": serve("c")[0]}
+    top, data = serve("a", "b", identity)
+    made = lock("example.com/a:1.0", f"sha512-{'0' * 128}", "example.com/a,version=1.0")
+    assert Lock.from_json(made.to_json()) == made
+    found = entries(made)
+    assert sorted(reference for reference, _platform in found) == sorted(["example.com/a:1.0", "example.com/b", identity["imageID"]])
+    image = found["example.com/a:1.0", ""]
+    assert (image.image_id, image.name, image.labels, image.size) == (top, "example.com/a", (("version", "1.0"),), len(data))
+    assert image.signed_by and image.digest == "" and image.dependencies == ("example.com/b", identity["imageID"])
+    assert found["example.com/b", ""].image_id == base
+
+
+def test_what_is_locked_stays_and_nobody_is_asked(serve, site, lock):
+    serve("b")
+    serve("a", "b")
+    serve("c")
+    first = lock("example.com/a", "example.com/c")
+    serve("b", version="2.0")
+    serve("a", "b", version="2.0")
+    asked = len(site.requests)
+    assert lock("example.com/a", "example.com/c", kept=first) == first
+    assert entries(lock("example.com/a", kept=first)).keys() == {("example.com/a", ""), ("example.com/b", "")}, "what nobody needs goes"
+    assert len(site.requests) == asked
+    second = lock("example.com/a", "example.com/c")
+    assert [change.reference for change in changes(first, second)] == ["example.com/a", "example.com/b"]
+    assert all(change.drifted for change in changes(first, second))
+
+
+def test_what_is_new_stands_on_what_is_locked(serve, lock):
+    serve("b")
+    serve("a", "b")
+    first = lock("example.com/a")
+    serve("b", version="2.0")
+    serve("c", "b")
+    both = lock("example.com/a", "example.com/c", kept=first)
+    assert entries(both)["example.com/b", ""] == entries(first)["example.com/b", ""]
+
+
+def test_a_host_takes_the_locked_images_and_no_others(serve, lock, elsewhere, site):
+    serve("b")
+    serve("a", "b")
+    made = lock("example.com/a")
+    got = elsewhere(lock=made).get("example.com/a")
+    assert {each.record.id for each in (got, *got.dependencies)} == {image.image_id for image in made.images}
+    assert {record.verdict.kind for record in elsewhere.store.images()} == {"signed"}
+    assert LockedImages(elsewhere.store, made, AMD64).made_of(got.record) == (made.images[1].image_id, made.images[0].image_id)
+    asked = len(site.requests)
+    assert not elsewhere(lock=made).plan("example.com/a", "latest").changed and len(site.requests) == asked
+    with pytest.raises(NotFound, match="not in the lock") as caught:
+        elsewhere(lock=made).get("example.com/c")
+    assert caught.value.code == "not-locked" and len(site.requests) == asked
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_what_drifted_is_refused_by_name(serve, lock, elsewhere, letter):
+    serve("b")
+    serve("a", "b")
+    made = lock("example.com/a")
+    needs = ("b",) if letter == "a" else ()
+    serve(letter, *needs, version="2.0")
+    with pytest.raises(FetchError) as caught:
+        elsewhere(lock=made).get("example.com/a")
+    error = caught.value
+    assert error.code == "digest-mismatch" and "drifted from the lock" in error.what and "rocket lock" in error.hint
+    assert f"example.com/{letter}" in error.where
+    assert elsewhere.store.ids() == []
+
+
+def test_a_newer_image_of_the_store_is_not_the_locked_one(serve, lock, elsewhere):
+    _old, old = serve("b")
+    serve("a", "b")
+    made = lock("example.com/a")
+    newer, data = serve("b", version="2.0")
+    elsewhere().get("example.com/a")
+    assert elsewhere.store.resolve("example.com/b").id == newer
+    plan = elsewhere(lock=made).plan("example.com/a")
+    assert plan.changed, "what it is locked to stand on is not here"
+    with pytest.raises(FetchError, match="drifted"):
+        elsewhere(lock=made).get("example.com/a")
+    serve("b")
+    assert elsewhere(lock=made).get("example.com/a").dependencies[0].record.id == entries(made)["example.com/b", ""].image_id
+    assert not elsewhere(lock=made).plan("example.com/a").changed and data != old
+
+
+def test_a_signature_is_still_needed_for_what_was_signed(serve, lock, elsewhere, site):
+    _top, data = serve("a")
+    made = lock("example.com/a")
+    site.publish(data, "example.com/a", "/images/a.aci", signature=b"no")
+    with pytest.raises(TrustError):
+        elsewhere(lock=made).get("example.com/a")
+    # The same image, pinned on this host: a lock of a signed image is not content with it.
+    elsewhere(expected_id=made.images[0].image_id).get("example.com/a")
+    assert elsewhere(lock=made).plan("example.com/a").changed
+    with pytest.raises(TrustError):
+        elsewhere(lock=made).get("example.com/a")
+    site.publish(data, "example.com/a", "/images/a.aci", signature=signed(data))
+    assert elsewhere(lock=made).get("example.com/a").record.verdict.kind == "signed"
+
+
+def test_an_image_without_a_signature_is_pinned_by_the_lock_where_it_was_let_in_by_name(serve, lock, elsewhere, site):
+    serve("b", signature=b"no")
+    serve("a", "b")
+    with pytest.raises(TrustError) as caught:
+        lock("example.com/a")
+    assert "example.com/a: dependencies[0]" in caught.value.where
+    made = lock("example.com/a", insecure=("image",))
+    found = elsewhere(lock=made)
+    got = found.get("example.com/a")
+    assert [record.verdict.kind for record in elsewhere.store.images()] == ["pinned", "pinned"], (
+        "nobody looked at signatures when it was locked"
+    )
+    assert not found.plan("example.com/a").changed and found.get("example.com/a").record == got.record
+
+
+def test_what_was_pinned_where_the_lock_is_made_counts_for_less_than_a_signature(serve, lock, fetcher, site):
+    top, data = serve("a", signature=b"no")
+    fetcher(expected_id=top).get("example.com/a")
+    with pytest.raises(TrustError):
+        lock("example.com/a")
+    site.publish(data, "example.com/a", "/images/a.aci")
+    assert lock("example.com/a").images[0].signed_by
+
+
+def platforms(site, *arches, name="example.com/app"):
+    """Publish an image for each arch; return the archives."""
+    made = {arch: archive(name, {"rootfs/arch": arch.encode()}, (("version", "1.0"), ("os", "linux"), ("arch", arch))) for arch in arches}
+    site.pages["/app?ac-discovery=1"] = discovery_page(f"{name} https://example.com/{{os}}-{{arch}}.{{ext}}")
+    for arch, data in made.items():
+        site.pages[f"/linux-{arch}.aci"], site.pages[f"/linux-{arch}.aci.asc"] = data, signed(data)
+    return made
+
+
+def test_a_reference_means_another_image_on_another_platform(site, lock):
+    platforms(site, "amd64", "aarch64")
+    made = lock("example.com/app", platforms=(AMD64, ARM64))
+    assert [(image.platform, dict(image.labels)["arch"]) for image in made.images] == [(ARM64, "aarch64"), (AMD64, "amd64")]
+    assert made.images[0].image_id != made.images[1].image_id
+    one = lock("example.com/app", platforms=(ARM64,), kept=made)
+    assert one.images == made.images[:1]
+    asked = len(site.requests)
+    assert lock("example.com/app", platforms=(AMD64, ARM64), kept=made) == made and len(site.requests) == asked
+    assert lock("example.com/app", platforms=(AMD64, ARM64), kept=one) == made
+
+
+def test_what_is_there_for_one_platform_alone_is_an_error_that_names_the_other(site, lock):
+    platforms(site, "amd64")
+    with pytest.raises(TrustError, match="not signed") as caught:
+        lock("example.com/app", platforms=(AMD64, ARM64))
+    assert caught.value.where.startswith("example.com/app for linux/aarch64")
+
+
+def test_an_image_for_every_platform_has_one_entry(serve, lock):
+    serve("a")
+    assert [image.platform for image in lock("example.com/a", platforms=(AMD64, ARM64)).images] == [""]
+
+
+def test_an_image_of_a_registry_is_locked_by_its_digest_and_stays_when_its_tag_moves(site, lock, elsewhere):
+    image = push(site, Image(LOWER, UPPER))
+    made = lock(REFERENCE)
+    (entry,) = made.images
+    assert (entry.reference, entry.digest, entry.signed_by) == (REFERENCE, image.digest, ())
+    push(site, Image(LOWER))
+    got = elsewhere(lock=made).get(REFERENCE)
+    assert got.record.id == entry.image_id and got.record.verdict.kind == "pinned"
+    assert elsewhere.store.resolve(REFERENCE).id == entry.image_id
+    with pytest.raises(TrustError):
+        elsewhere(pull_policy="update").get(REFERENCE)
+    assert lock(REFERENCE, kept=made) == made
+    assert changes(made, lock(REFERENCE))[0].drifted
+
+
+def test_what_nobody_vouches_for_is_not_run_where_the_lock_was_made(site, lock, store):
+    push(site, Image(LOWER, UPPER))
+    lock(REFERENCE)
+    assert store.resolve(REFERENCE).verdict.kind == "insecure"
