@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - appc.rocket._attributes.group
   - appc.rocket._host
   - appc.rocket._host.insecure
+  - appc.rocket._fetch
 options:
   name:
     description:
@@ -46,29 +47,12 @@ options:
     description:
       - The image ID that the fetched image must have, C(sha512-) and 128 hexadecimal digits.
     type: str
-  ca_file:
+  lock:
     description:
-      - File on the host with the certificate authorities to trust, in place of the host's own and of those configured for a domain.
-    type: path
-  proxy:
-    description:
-      - URL of the proxy to go through, C(http://host:port) or C(https://host:port), in place of the configured one; V(none) for none.
-        The environment names none.
-      - Its user and password do not belong here but into a file of C(auth.d) on the host.
-    type: str
-  token_servers:
-    description:
-      - Where a registry may send for tokens beside itself, as C(registry=host) or C(registry=host:port).
-    type: list
-    elements: str
-    default: []
+      - The content of a lock file, see M(appc.rocket.lock). The image, and each image that it depends on, is then the one that the
+        lock names. Where the source has another one, the task fails and says which reference drifted.
+    type: dict
     version_added: 1.1.0
-  connect_to:
-    description:
-      - Where to connect to for a host, as C(host=address:port). The certificate is still checked against the host.
-    type: list
-    elements: str
-    default: []
 """
 
 EXAMPLES = r"""
@@ -84,6 +68,11 @@ EXAMPLES = r"""
 - name: Fetch an OCI image of a registry, pinned by the digest of its manifest or index
   appc.rocket.image:
     name: docker://registry.example.com/shop/web:1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+
+- name: Fetch what the lock file in git names, and nothing else
+  appc.rocket.image:
+    name: example.com/shop/web:1.0.0
+    lock: "{{ lookup('ansible.builtin.file', 'rocket.lock.yml') | from_yaml }}"
 
 - name: Fetch from a mirror inside the building
   appc.rocket.image:
@@ -178,6 +167,11 @@ fetched:
       description: Bytes of the image that an earlier fetch had brought before it was cut.
       type: int
       returned: always
+    dependencies:
+      description: What came along because the image depends on it, each in the form of RV(fetched).
+      type: list
+      elements: dict
+      returned: always
 plan:
   description: What was done, or in check mode would be done.
   returned: always
@@ -204,13 +198,14 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._ansible.fetching import fetch_options, fetch_options_of
 from ..module_utils._ansible.host import host_options, insecure_options, paths_of
 from ..module_utils._ansible.outcome import finish, guarded
 from ..module_utils._rocket.errors import NotFound
 from ..module_utils._rocket.fetch.fetcher import Fetcher
-from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection, parse_token_server
 from ..module_utils._rocket.plan import Plan, Step
 from ..module_utils._rocket.run.names import Names
+from ..module_utils._rocket.spec.lock import Lock
 from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
 from ..module_utils._rocket.trust.keyring import Keyring
@@ -250,15 +245,12 @@ def work(module: AnsibleModule) -> t.NoReturn:
     store = Store(paths)
     if parameters["state"] == "absent":
         remove(module, store)
-    options = FetchOptions(
-        insecure=tuple(sorted(parameters["insecure_options"])),
+    lock = parameters["lock"]
+    options = fetch_options_of(
+        parameters,
         pull_policy="update" if parameters["state"] == "latest" else "new",
         expected_id=parameters["image_id"] or "",
-        ca_file=parameters["ca_file"] or "",
-        layers=paths.layers,
-        proxy=parameters["proxy"] or "",
-        connect_to=tuple(map(parse_connection, parameters["connect_to"])),
-        token_servers=tuple(map(parse_token_server, parameters["token_servers"])),
+        lock=None if lock is None else Lock.from_json(lock, "lock"),
     )
     verifier = Verifier(Keyring(paths), time.time)
     fetcher = Fetcher(store, verifier, options)
@@ -278,11 +270,8 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
         "image_id": {"type": "str"},
-        "ca_file": {"type": "path"},
-        "proxy": {"type": "str"},
-        # Names of hosts, and no secret.
-        "token_servers": {"type": "list", "elements": "str", "default": [], "no_log": False},
-        "connect_to": {"type": "list", "elements": "str", "default": []},
+        "lock": {"type": "dict"},
+        **fetch_options(),
         **host_options(),
         **insecure_options(),
     }

@@ -156,7 +156,7 @@ def test_the_app_is_named_by_the_last_part_of_the_image(image, name):
     assert declare._app_name(image) == name
 
 
-@pytest.mark.parametrize("image", ["./web.aci", "/tmp/web.aci", "https://example.com/web.aci", "docker://nginx", "file:///x"])
+@pytest.mark.parametrize("image", ["./web.aci", "/tmp/web.aci", "https://example.com/web.aci", "oci:/srv/web", "file:///x"])
 def test_run_does_not_fetch(image):
     with pytest.raises(UsageError, match="first: rocket fetch"):
         value(image)

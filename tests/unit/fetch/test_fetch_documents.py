@@ -8,11 +8,13 @@ import pathlib
 import re
 
 import pytest
+import yaml
 
 from _rocket.fetch import download, keys, places
 from _rocket.fetch.configuration import load
 from _rocket.fetch.credentials import Credentials
 from _rocket.fetch.options import FetchOptions
+from _rocket.spec.lock import HEAD, Lock
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 TEXT = (TOP / "docs" / "fetching.md").read_text()
@@ -48,6 +50,12 @@ def test_the_examples_mean_what_the_page_says(layers):
     assert credentials.for_url("https://example.com/private/x").user == "shop" and not credentials.for_url("https://example.com/x")
     assert credentials.for_url("https://mirror.example.net/x").scheme == "oauth"
     assert credentials.find("proxyAuth", "proxy.example.com", 3128).user == "host7"
+
+
+def test_the_lock_of_the_page_is_one_and_written_as_it_stands_there():
+    (text,) = re.findall(r"^`rocket\.lock\.yml`:\n\n```yaml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    lock = Lock.from_json(yaml.safe_load(text))
+    assert lock.to_yaml() == HEAD + text and lock.images[0].signed_by
 
 
 def test_every_class_of_error_is_in_the_table():

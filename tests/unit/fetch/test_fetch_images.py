@@ -342,3 +342,15 @@ def test_a_verdict_is_never_made_without_a_reason(store, verifier, options, tmp_
     with pytest.raises(UsageError):
         verification.check_file(fd, None, "x", verification.Wanted(None), options, verifier)
     os.close(fd)
+
+
+def test_an_image_in_zstd_comes_as_any_other(site, fetcher):
+    from _rocket.image import zstd
+
+    if not zstd.available():
+        pytest.skip("missing ability: the library zstd")
+    plain = archive(compression="")
+    compressor = zstd.Compressor(3)
+    site.publish(compressor.compress(plain) + compressor.flush())
+    record = fetcher().fetch("example.com/app")
+    assert record.verdict.kind == "signed" and record.file_size < len(plain)

@@ -46,6 +46,24 @@ def full(make_store, make_image):
     return make_store(make_image(app=FULL))
 
 
+def test_an_image_of_a_registry_is_found_by_what_was_declared(full):
+    """Tag and digest decide, not the labels that the image has here."""
+    asked = []
+
+    class Images:
+        def resolve(self, text):
+            asked.append(text)
+            return full.resolve("example.com/web")
+
+        made_of = staticmethod(full.made_of)
+
+    value = {"name": "shop", "apps": [{"name": "web", "image": "docker://EXAMPLE.com/web:9"}]}
+    made = reify(Declaration.from_json(value), Images())
+    assert asked == ["docker://example.com/web:9"] and made.manifest["apps"][0]["image"]["id"] == "sha512-" + "a" * 128
+    with pytest.raises(SpecError, match="P5"):
+        reify(Declaration.from_json({"name": "shop", "apps": [{"name": "web", "image": "docker://example.com/other:9"}]}), Images())
+
+
 @pytest.mark.spec("P3")
 def test_a_reified_manifest_stands_on_its_own(full):
     made = generation(full)

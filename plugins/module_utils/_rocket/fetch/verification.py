@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from ..errors import FetchError, UsageError
+from ..errors import ArchiveError, FetchError, UsageError
 from ..record import Record
 from ..spec.image_name import ImageName
 from ..store.verdict import Verdict
@@ -85,13 +85,15 @@ def _check_magic(fd: int, where: str) -> None:
     """Name what is often in the place of an image before anything harder is tried; compares bytes, parses nothing."""
     import os
 
-    start = os.pread(fd, 512, 0)
-    known = start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")) or start[257:262] == b"ustar"
-    if not known:
-        shown = "a web page" if start.lstrip()[:1] == b"<" else "something else"
-        raise FetchError(
-            f"not an App Container Image but {shown}", where=where, hint="is there a login or a proxy in the way?", code="not-an-image"
-        )
+    from ..image.compression import SNIFF, sniff
+
+    start = os.pread(fd, SNIFF, 0)
+    try:
+        sniff(start)
+    except ArchiveError as error:
+        if start.lstrip()[:1] == b"<":
+            error.what, error.hint = "not an App Container Image but a web page", "is there a login or a proxy in the way?"
+        raise FetchError(error.what, where=where, hint=error.hint, code=error.code) from error
 
 
 def _pinned(fd: int, where: str, options: FetchOptions) -> Verdict:

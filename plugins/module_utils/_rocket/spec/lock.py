@@ -67,19 +67,19 @@ class Locked(Record):
         return value
 
 
-def normal_reference(text: str) -> str:
+def normal_reference(text: str, path: str = "reference") -> str:
     """Return a reference as a lock has it: of a name, the labels in one order; anything else as it is.
 
     Raises:
         SpecError, UsageError: it is none.
     """
     if text.startswith("sha512-"):
-        return check_image_id(text, "reference")
+        return check_image_id(text, path)
     if is_oci_reference(text):
         return str(parse_oci_reference(text))
     if text.startswith(("/", "./", "../")) or "://" in text:
         return text
-    return str(ImageName.parse(text, "reference"))
+    return str(ImageName.parse(text, path))
 
 
 class Lock(Record):
@@ -211,7 +211,7 @@ def _locked(node: Node) -> Locked:
 
 def _normal(node: Node) -> str:
     try:
-        return normal_reference(node.text())
+        return normal_reference(node.text(), node.path)
     except UsageError as error:
         raise node.error(str(error.what), hint=error.hint) from error
 
