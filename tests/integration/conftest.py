@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from launcher_pods import Pod, make_app, make_tree
+from signed_images import make_signed
 
 
 @pytest.fixture
@@ -52,3 +53,9 @@ def pod_of(tree, pod_with):
         return pod_with([make_app("app", tree, script, **members)], name=name)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    """Images signed by a key and by a stranger, and both keys."""
+    yield from make_signed(tmp_path_factory)

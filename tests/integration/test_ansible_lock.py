@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 from fetch_site import Authority, Site, archive
-from test_ansible_modules import TARGET_PYTHON, Fleet, signed  # noqa: F401 - the fixture of signed images
+from test_ansible_modules import TARGET_PYTHON, Fleet
 
 from _rocket.host.lock_file import read_lock
 
@@ -123,7 +123,7 @@ class Inventory:
 
 
 @pytest.fixture
-def inventory(tmp_path, host, site, signed):  # noqa: F811 - the fixture
+def inventory(tmp_path, host, site, signed):
     return Inventory(tmp_path, host, site, signed)
 
 
@@ -132,7 +132,7 @@ def publish(site, signed_images, version):
         site.publish(image.read(), WEB, "/web.aci", signature=signature.read())
 
 
-def test_a_fleet_is_locked_rolled_out_and_stays_what_it_was_when_the_site_changes(root, inventory, site, signed):  # noqa: F811
+def test_a_fleet_is_locked_rolled_out_and_stays_what_it_was_when_the_site_changes(root, inventory, site, signed):
     publish(site, signed, "1")
     inventory.play("appc.rocket.lock", "--limit", "two")
     (entry,) = read_lock(str(inventory.lock)).images
@@ -163,7 +163,7 @@ def test_a_fleet_is_locked_rolled_out_and_stays_what_it_was_when_the_site_change
     assert inventory.stored("three") == [read_lock(str(inventory.lock)).images[0].image_id]
 
 
-def test_what_the_fleet_does_not_trust_is_not_locked(root, inventory, site, signed):  # noqa: F811
+def test_what_the_fleet_does_not_trust_is_not_locked(root, inventory, site, signed):
     publish(site, signed, "1")
     inventory.play("appc.rocket.lock")
     inventory.lock.unlink()
@@ -172,7 +172,7 @@ def test_what_the_fleet_does_not_trust_is_not_locked(root, inventory, site, sign
     assert NAME in told and not inventory.lock.exists()
 
 
-def test_an_empty_lock_file_stops_the_rollout(root, inventory, site, signed):  # noqa: F811
+def test_an_empty_lock_file_stops_the_rollout(root, inventory, site, signed):
     publish(site, signed, "1")
     inventory.lock.write_text("")
     told = inventory.play("appc.rocket.site", status=2)
