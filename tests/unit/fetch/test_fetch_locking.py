@@ -9,7 +9,7 @@ from fetch_site import archive, discovery_page, signed
 from oci_images import Image
 from oci_registry import LOWER, REFERENCE, UPPER, push
 
-from _rocket.errors import FetchError, NotFound, TrustError
+from _rocket.errors import FetchError, NotFound, TrustError, UsageError
 from _rocket.fetch.locking import Locking
 from _rocket.record import replace
 from _rocket.spec.lock import Lock, changes
@@ -61,6 +61,13 @@ def test_everything_that_a_host_needs_stands_in_it(serve, lock):
     assert found["example.com/b", ""].image_id == base
 
 
+def test_a_dependency_that_is_named_by_its_image_id_is_locked_under_it(serve, lock, elsewhere):
+    serve("a", {"imageName": "example.com/b", "imageID": serve("b")[0]})
+    made = lock("example.com/a")
+    assert len(elsewhere(lock=made).get("example.com/a").dependencies) == 1
+    assert not elsewhere(lock=made).plan("example.com/a").changed
+
+
 def test_what_is_locked_stays_and_nobody_is_asked(serve, site, lock):
     serve("b")
     serve("a", "b")
@@ -81,10 +88,73 @@ def test_what_is_new_stands_on_what_is_locked(serve, lock):
     serve("b")
     serve("a", "b")
     first = lock("example.com/a")
-    serve("b", version="2.0")
+    serve("d")
+    serve("b", "d", version="2.0")
     serve("c", "b")
-    both = lock("example.com/a", "example.com/c", kept=first)
-    assert entries(both)["example.com/b", ""] == entries(first)["example.com/b", ""]
+    both = entries(lock("example.com/a", "example.com/c", kept=first))
+    assert both["example.com/b", ""] == entries(first)["example.com/b", ""]
+    assert sorted(reference for reference, _platform in both) == ["example.com/a", "example.com/b", "example.com/c"], "d is not needed"
+
+
+def test_what_is_locked_without_something_that_it_needs_is_locked_anew_as_a_whole(serve, lock):
+    serve("b")
+    serve("a", "b")
+    first = lock("example.com/a")
+    serve("b", version="2.0")
+    serve("a", "b", version="2.0")
+    # For all platforms, but what it depends on for one alone.
+    holed = Lock(tuple(replace(image, platform=AMD64) if image.reference == "example.com/b" else image for image in first.images))
+    assert lock("example.com/a", platforms=(AMD64,), kept=holed).images == first.images
+    other = entries(lock("example.com/a", platforms=(ARM64,), kept=holed))
+    assert {image.labels for image in other.values()} == {(("version", "2.0"),)}
+
+
+@pytest.fixture
+def partly(serve, lock, elsewhere):
+    """A host under a lock by which an image needs a signature and what it depends on does not; what is locked is there."""
+    serve("b")
+    serve("a", "b")
+    made = lock("example.com/a")
+    without = Lock(tuple(replace(image, signed_by=()) if image.reference == "example.com/b" else image for image in made.images))
+    host = elsewhere(lock=without)
+    host.get("example.com/a")
+    host.lock = without
+    return host
+
+
+def test_each_image_is_held_to_its_own_entry(partly, elsewhere):
+    assert {record.name: record.verdict.kind for record in elsewhere.store.images()} == {
+        "example.com/a": "signed",
+        "example.com/b": "pinned",
+    }
+    assert not partly.plan("example.com/a").changed and partly.get("example.com/a").dependencies == ()
+
+
+def test_what_is_damaged_or_let_in_without_reason_is_seen_under_a_lock(partly, elsewhere, paths):
+    (base,) = (image for image in partly.lock.images if image.reference == "example.com/b")
+    with open(f"{elsewhere.store.paths.images}/{base.image_id}/aci", "ab") as file:
+        file.write(b"x")
+    assert "damaged" in partly.plan("example.com/a").steps[0].reason
+    elsewhere.store.remove(base.image_id)
+    elsewhere(insecure=("image",)).get("example.com/b")
+    assert "without a signature" in partly.plan("example.com/a").steps[0].reason
+    assert len(partly.get("example.com/a").dependencies) in (0, 1) and not partly.plan("example.com/a").changed
+
+
+def test_a_lock_that_lacks_a_dependency_is_an_error_before_anything_is_done(partly, elsewhere):
+    (top,) = (image for image in partly.lock.images if image.reference == "example.com/a")
+    with pytest.raises(NotFound) as caught:
+        elsewhere(lock=Lock((top,))).plan("example.com/a")
+    assert caught.value.code == "not-locked"
+
+
+def test_an_image_id_beside_the_lock_has_to_be_the_same(serve, lock, elsewhere, site):
+    top, _data = serve("a")
+    made = lock("example.com/a")
+    asked = len(site.requests)
+    with pytest.raises(UsageError, match="the lock says"):
+        elsewhere(lock=made, expected_id=f"sha512-{'0' * 128}").get("example.com/a")
+    assert len(site.requests) == asked and elsewhere(lock=made, expected_id=top).get("example.com/a").record.id == top
 
 
 def test_a_host_takes_the_locked_images_and_no_others(serve, lock, elsewhere, site):
@@ -191,6 +261,19 @@ def test_a_reference_means_another_image_on_another_platform(site, lock):
     asked = len(site.requests)
     assert lock("example.com/app", platforms=(AMD64, ARM64), kept=made) == made and len(site.requests) == asked
     assert lock("example.com/app", platforms=(AMD64, ARM64), kept=one) == made
+
+
+def test_what_one_platform_alone_depends_on_is_locked_for_it_alone(site, serve, lock):
+    serve("b")
+    data = platforms(site, "amd64", "aarch64")["aarch64"]
+    site.pages["/linux-aarch64.aci"] = data = archive(
+        "example.com/app", {}, (("version", "1.0"), ("os", "linux"), ("arch", "aarch64")), dependencies=[{"imageName": "example.com/b"}]
+    )
+    site.pages["/linux-aarch64.aci.asc"] = signed(data)
+    made = lock("example.com/app", platforms=(AMD64, ARM64))
+    assert entries(made).keys() == {("example.com/app", AMD64), ("example.com/app", ARM64), ("example.com/b", ARM64)}
+    for_all = Lock(tuple(replace(image, platform="") if image.reference == "example.com/b" else image for image in made.images))
+    assert lock("example.com/app", platforms=(AMD64, ARM64), kept=for_all) == made
 
 
 def test_what_is_there_for_one_platform_alone_is_an_error_that_names_the_other(site, lock):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from _rocket.errors import NotFound, SpecError
 from _rocket.record import replace
-from _rocket.spec.lock import HEAD, Lock, Locked, normal_reference
+from _rocket.spec.lock import HEAD, Change, Lock, Locked, changes, normal_reference
 
 WEB, BASE, OTHER = (f"sha512-{digit * 128}" for digit in "abc")
 LOCK = Lock(
@@ -153,3 +153,15 @@ def test_a_reference_means_one_image(first, second):
     with pytest.raises(SpecError, match="stands there twice") as caught:
         Lock.from_json(Lock((one, replace(one, platform=second, image_id=OTHER))).to_json())
     assert caught.value.path == "images[1].reference"
+
+
+def test_an_entry_for_all_is_compared_with_those_for_one_platform():
+    def lock(*entries):
+        return Lock(tuple(Locked("example.com/a", image_id, "example.com/a", (), platform) for platform, image_id in entries))
+
+    amd64, arm64 = "linux/amd64", "linux/aarch64"
+    assert changes(lock(("", WEB)), lock((amd64, WEB), (arm64, WEB))) == ()
+    assert changes(lock(("", WEB)), lock((amd64, WEB), (arm64, BASE))) == (Change("example.com/a", arm64, WEB, BASE),)
+    assert changes(lock((amd64, WEB)), lock(("", BASE))) == (Change("example.com/a", amd64, WEB, BASE),)
+    new, gone = changes(lock((amd64, WEB)), lock((arm64, WEB)))
+    assert (new, gone) == (Change("example.com/a", arm64, "", WEB), Change("example.com/a", amd64, WEB, "")) and not new.drifted
