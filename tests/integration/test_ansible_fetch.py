@@ -102,3 +102,19 @@ def test_a_module_names_what_is_missing_and_shows_no_secret(root, host, site, au
     assert proxied["failed"] and "proxyAuth" in proxied["msg"] and readable["changed"]
     (open_to_all,) = host.play([("appc.rocket.image", three, {})])
     assert open_to_all["failed"] and "0600" in open_to_all["msg"] and SECRET not in json.dumps(open_to_all)
+
+
+def test_the_latest_image_is_asked_for_and_comes_only_when_it_is_another_one(root, host, site, authority):
+    site.pages["/shop/app?ac-discovery=1"] = discovery_page(f"{NAME} https://example.com/app.{{ext}}")
+    configure(host)
+    wanted = image(site, authority, name=NAME, state="latest")
+    for content in (b"one", b"two"):
+        site.pages["/app.aci"] = archive(name=NAME, labels=(("version", "7"),), files={"rootfs/x": content})
+        site.requests.clear()
+        (checked,) = host.play([("appc.rocket.image", wanted, {"check_mode": True})])
+        assert checked["changed"]
+        assert site.asked().count("/app.aci") == 0, "check mode asks, and downloads nothing"
+        site.requests.clear()
+        ((_checked, applied, again),) = host.truth([("appc.rocket.image", wanted)])
+        assert applied["fetched"]["from"] == "network" and again["image"]["id"] == applied["image"]["id"]
+        assert site.asked().count("/app.aci") == 1, "one download; the second run was told that nothing changed"
