@@ -49,9 +49,10 @@ build: ## build/rocket, the command as one executable file
 	@mkdir -p build
 	@PYTHONPATH=plugins/module_utils $(PYTHON) -c 'from _rocket.host.zipapp import build; build("build/rocket")'
 
-bench: build ## measure rocket beside crun, runc, podman and tar; as root
+bench: build ## measure rocket beside crun, runc, podman, skopeo, umoci and tar; as root
 	@$(PYTHON) tests/bench/launch.py
 	@$(PYTHON) tests/bench/unpack.py
+	@$(PYTHON) tests/bench/fetch.py
 
 demo: setup build ## build, sign, publish, roll out, update and refuse on this machine; as root
 	@bash demo/run

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Measure an OCI image of some hundred MB from a registry to a root file system, beside skopeo with umoci, and podman.
+"""Measure an image of some hundred MB from a server to a root file system, beside skopeo with umoci, and podman.
 
-    python3 tests/bench/fetch_oci.py [ROUNDS]
+    python3 tests/bench/fetch.py [ROUNDS]
 
 The registry is Debian's docker-registry on loopback with TLS; the image has three layers in gzip, the root file system of
-unpack.py in the first. All start with nothing and write to the same file system (/dev/shm where it is large enough, else
-build/bench); they take turns within a round, and the first round does not count. "again" is a second image that differs in
-its last layer. Only ratios within one table mean anything. Programs that are missing are left out and named.
+unpack.py in the first. The same files as an App Container Image in gzip, signed by GnuPG, come from the tests' own HTTPS
+server. All start with nothing and write to the same file system (/dev/shm where it is large enough, else build/bench);
+they take turns within a round, and the first round does not count. "again" is a second image that differs in its last
+layer. Only ratios within one table mean anything. Programs that are missing are left out and named.
 """
 
 from __future__ import annotations
@@ -27,19 +28,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TOP / place) for place in ("plugins/module_utils", "tests/integration", "tests/unit/fetch")]
+sys.path[:0] = [str(TOP / place) for place in ("plugins/module_utils", "tests/integration", "tests/corpus")]
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 # What a host does: fetch, then the tree that a pod starts from.
 ROCKET = """
-import sys
+import sys, time
 sys.path.insert(0, {package!r})
 from _rocket.fetch.fetcher import Fetcher
-from _rocket.fetch.options import FetchOptions
+from _rocket.fetch.options import FetchOptions, parse_connection
 from _rocket.paths import Paths
 from _rocket.store.store import Store
-store = Store(Paths(data=sys.argv[1]))
-store.tree(Fetcher(store, None, FetchOptions(ca_file=sys.argv[2])).fetch(sys.argv[3]).id)
+from _rocket.trust.keyring import Keyring
+from _rocket.trust.verify import Verifier
+paths = Paths(data=sys.argv[1], local=sys.argv[4])
+store = Store(paths)
+options = FetchOptions(ca_file=sys.argv[2], connect_to=tuple(map(parse_connection, sys.argv[5:])))
+store.tree(Fetcher(store, Verifier(Keyring(paths), time.time), options).fetch(sys.argv[3]).id)
 """
+NAME = "example.com/bench/web"
 
 
 def quiet(*words: object) -> None:
@@ -53,7 +59,7 @@ class Bench:
     """A registry with two images, and the ways to get them."""
 
     def __init__(self, place: Path) -> None:
-        from fetch_site import Authority
+        from fetch_site import Authority, Site
         from oci_tools import Layout, Registry
 
         self.place = place
@@ -73,13 +79,42 @@ class Bench:
         for tag in ("one", "two"):
             self.registry.push(f"oci:{layout.path}:{tag}", f"bench/web:{tag}")
             self.names[tag] = f"{self.registry.host}/bench/web@{self.registry.digest(f'bench/web:{tag}')}"
+        self.site = Site(authority.certificate())
+        for tag in ("one", "two"):
+            (layout.root / "etc" / "release").write_text(tag)
+            self._publish(layout.root, tag)
         shutil.rmtree(layout.path)
         shutil.rmtree(place / "bundle")
 
+    def _publish(self, root: Path, tag: str) -> None:
+        """Build an image of the files, sign it, and serve both by name."""
+        command = [sys.executable, str(TOP / "build" / "rocket"), f"--local-config={self.place}/etc"]
+        path, home = self.place / f"{tag}.aci", self.place / "gpg"
+        gpg = ("gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
+        if not home.is_dir():
+            home.mkdir(mode=0o700)
+            quiet(*gpg, "--quick-generate-key", "bench", "ed25519", "sign", "1d")
+            quiet(*gpg, "--armor", "--output", self.place / "key.asc", "--export")
+            listing = subprocess.run([*map(str, gpg), "--with-colons", "--list-keys"], capture_output=True, text=True, check=True).stdout
+            fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr"))
+            quiet(*command, "trust", f"--prefix={NAME}", f"--fingerprint={fingerprint}", self.place / "key.asc")
+        labels = (f"--name={NAME}", f"--label=version={tag}", "--user=0", "--group=0", "--exec=/bin/true")
+        quiet(*command, "image", "build", *labels, f"--output={path}", root)
+        quiet(*command, "image", "sign", f"--gpg-homedir={home}", path)
+        self.site.publish(path.read_bytes(), NAME, f"/{tag}.aci", signature=path.with_suffix(".aci.asc").read_bytes())
+        path.unlink()
+
     def rocket(self, target: Path, tag: str) -> None:
         """Fetch, verify, store and render."""
+        self._fetch(target, f"docker://{self.names[tag]}")
+
+    def signed(self, target: Path, tag: str) -> None:
+        """Fetch, verify the signature, store and render."""
+        self._fetch(target, f"https://example.com/{tag}.aci", f"example.com=127.0.0.1:{self.site.port}")
+
+    def _fetch(self, target: Path, reference: str, *connections: str) -> None:
         script = ROCKET.format(package=str(TOP / "plugins" / "module_utils"))
-        quiet(sys.executable, "-c", script, target / "data", self.registry.ca_file, f"docker://{self.names[tag]}")
+        quiet(sys.executable, "-c", script, target / "data", self.registry.ca_file, reference, self.place / "etc", *connections)
 
     def umoci(self, target: Path, tag: str) -> None:
         """Copy into a layout, which skopeo verifies, and unpack it."""
@@ -106,7 +141,7 @@ def measure(bench: Bench, rows: dict[str, Callable[[Path, str], None]], rounds: 
                 work(target, tag)
                 if number > 0:
                     times[name + suffix].append(time.perf_counter() - started)
-            subprocess.run(["umount", "-q", str(target / "storage" / "overlay")], check=False)
+            subprocess.run(["umount", "-q", str(target / "storage" / "overlay")], capture_output=True, check=False)
             shutil.rmtree(target)
     return times
 
@@ -122,6 +157,7 @@ def main(arguments: list[str]) -> int:
         bench = Bench(place)
         known = {
             "rocket": ("", bench.rocket),
+            "rocket, App Container Image": ("gpg", bench.signed),
             "skopeo copy + umoci unpack": ("umoci", bench.umoci),
             "podman pull": ("podman", bench.podman),
         }
@@ -130,8 +166,10 @@ def main(arguments: list[str]) -> int:
     finally:
         if bench is not None:
             bench.registry.close()
+            bench.site.close()
+            subprocess.run(["gpgconf", "--homedir", str(place / "gpg"), "--kill", "all"], check=False)
         shutil.rmtree(place, ignore_errors=True)
-    print(f"{f'OCI image of {bench.size >> 20} MB, {unpack.FILES} files':44}{'median s':>10}{'min s':>8}{'rocket is':>12}")
+    print(f"{f'image of {bench.size >> 20} MB, {unpack.FILES} files':44}{'median s':>10}{'min s':>8}{'rocket is':>12}")
     for name, spent in times.items():
         base = median(times["rocket, again" if name.endswith("again") else "rocket"])
         print(f"{name:44}{median(spent):10.2f}{min(spent):8.2f}{base / median(spent):11.2f}x")
