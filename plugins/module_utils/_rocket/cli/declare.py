@@ -168,7 +168,7 @@ def _manifest(line: PodLine) -> Any:
 
 
 def _app(line: AppLine, pod: Values, images: Images) -> dict[str, Any]:
-    if line.image.startswith(("./", "../", "/", "file:", "http:", "https:", "docker:")):
+    if line.image.startswith(("./", "../", "/", "file:", "http:", "https:", "docker:", "bundle:")):
         raise UsageError("run takes an image of the store, by name or image ID", where=line.image, hint=f"first: rocket fetch {line.image}")
     record = images.resolve(line.image)
     values = line.values
