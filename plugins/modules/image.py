@@ -16,6 +16,8 @@ description:
   - An image that is present needs no network.
   - OCI images of a registry (C(docker://)), of a layout directory (C(oci:)) or of an archive (C(oci-archive:), C(docker-archive:))
     become App Container Images. They have no signature, so the digest has to be pinned in O(name), or the image ID in O(image_id).
+  - A bundle (C(bundle:/path)), which C(rocket image export --bundle) writes, brings all images in it, or none, without network. Each is
+    verified by the keys of this host, as if it had been fetched by its name.
 author:
   - The appc.rocket contributors (@appc-rocket)
 requirements:
@@ -30,7 +32,8 @@ options:
   name:
     description:
       - What to fetch. A name with version and labels such as C(example.com/shop/web:1.0.0,os=linux), a file, a URL, an OCI image
-        such as C(docker://registry.example.com/shop/web:1.0.0@sha256:...), or, with O(state=absent), an image ID.
+        such as C(docker://registry.example.com/shop/web:1.0.0@sha256:...), a bundle such as C(bundle:/srv/shop.bundle), or, with
+        O(state=absent), an image ID.
     type: str
     required: true
   state:
@@ -85,6 +88,16 @@ EXAMPLES = r"""
   appc.rocket.image:
     name: docker://registry.example.com/shop/web:1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 
+- name: Carry a bundle to a host without network
+  ansible.builtin.copy:
+    src: shop.bundle
+    dest: /srv/shop.bundle
+    mode: "0600"
+
+- name: Fetch all images of the bundle
+  appc.rocket.image:
+    name: bundle:/srv/shop.bundle
+
 - name: Fetch from a mirror inside the building
   appc.rocket.image:
     name: example.com/shop/web:1.0.0
@@ -120,7 +133,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image:
-  description: The image, as the store has it.
+  description: The image, as the store has it. Of a bundle that names several, the last of them.
   returned: when the image is in the store
   type: dict
   contains:
@@ -178,6 +191,16 @@ fetched:
       description: Bytes of the image that an earlier fetch had brought before it was cut.
       type: int
       returned: always
+    dependencies:
+      description: What came along because the image, or another one of the bundle, depends on it. Each has the members of RV(fetched).
+      type: list
+      elements: dict
+      returned: always
+    images:
+      description: All images that the bundle names. Each has the members of RV(fetched).
+      type: list
+      elements: dict
+      returned: when a bundle was fetched
 plan:
   description: What was done, or in check mode would be done.
   returned: always

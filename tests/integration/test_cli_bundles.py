@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from bundles import image_id, names
 from rocket_command import Rocket
 
 PREFIX = "example.com/shop"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE, DECISION = ((DOCS / name).read_text(encoding="utf-8") for name in ("air-gap.md", "adr/0008-bundles.md"))
 
 
 class Signer:
@@ -201,3 +206,36 @@ def test_a_bundle_that_was_changed_on_the_way_is_refused(outside, inside, publis
     bundle.write_bytes(data)
     assert inside("fetch", f"bundle:{bundle}").strip() == image_id((tmp_path / "web.aci").read_bytes())
     assert "rocket fetch bundle:" in inside("run", f"bundle:{bundle}", status=254)
+
+
+def typed(rocket, tmp_path, commands, **environment):
+    """Run commands in a shell in which `rocket` is that of one host; return what they wrote."""
+    wrapper = tmp_path / "bin" / "rocket"
+    wrapper.parent.mkdir(exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(rocket.words)} "$@"\n')
+    wrapper.chmod(0o755)
+    environment = {**os.environ, **environment, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120, "check": False}
+    done = subprocess.run(["unshare", "--net", "sh", "-euc", commands], **options)
+    assert done.returncode == 0, (commands, done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_the_commands_of_the_page_work_as_written(outside, inside, publish, signer, tmp_path, program):
+    for name in ("unshare", "tar"):
+        program(name)
+    write, fetch = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    publish("base", {"who": "the shop runs\n"}, busybox=True)
+    publish("web", **app("base"))
+    publish("db", {"db": "x"}, **app("base"))
+    typed(outside, tmp_path, write)
+    shutil.copy2(signer.home / "key.asc", tmp_path / "release.asc")
+    assert typed(inside, tmp_path, fetch, FINGERPRINT=signer.fingerprint).splitlines()[-1] == "the shop runs"
+    # What the page says of other programs: any tar takes the pieces out, and the pieces can be fetched in their order.
+    third = Rocket(tmp_path / "third", insecure=False)
+    signer.trusted_by(third)
+    assert len(typed(third, tmp_path, "tar -xf shop.bundle; for each in 00?.aci; do rocket fetch ./$each; done").split()) == 3
+    # And what the decision says of GNU tar.
+    options = f"{re.search('`(--format=ustar .*?)`', DECISION)[1]} {re.search('`(--blocking-factor=1)`', DECISION)[1]}"
+    listed = "bundle.json 001.aci.asc 001.aci 002.aci.asc 002.aci 003.aci.asc 003.aci"
+    typed(third, tmp_path, f"tar {options} -cf again.bundle {listed}; cmp again.bundle shop.bundle")
