@@ -76,6 +76,20 @@ def test_images_of_one_second_are_told_apart_as_for_who_looks_them_up(store, add
     assert store.find(ImageName("example.com/b")).id == found[2].id
 
 
+def test_what_an_image_depends_on_is_for_the_same_hosts(store, monkeypatch):
+    """Whichever host writes the bundle, and whichever came last."""
+    add, found = Imports(store), {}
+    for arch in ("amd64", "aarch64", "amd64"):
+        for name, needs in (("b", []), ("a", [{"imageName": "example.com/b"}])):
+            labels = [{"name": "version", "value": "1"}, {"name": "os", "value": "linux"}, {"name": "arch", "value": arch}]
+            found[name, arch] = add(archive(f"example.com/{name}", labels=labels, dependencies=needs))
+    for arch in ("amd64", "aarch64"):
+        for host in ("linux/amd64", "linux/aarch64"):
+            monkeypatch.setattr("_rocket.store.catalogue.this_host", lambda host=host: host)
+            made = Gathered(store, [found["a", arch]])
+            assert [record.id for record in made.records] == [found["b", arch].id, found["a", arch].id]
+
+
 def test_what_is_missing_or_not_as_it_has_to_be_is_refused(store, add):
     top = add("a", "b")
     with pytest.raises(NotFound, match=r"example\.com/b is not in the store"):

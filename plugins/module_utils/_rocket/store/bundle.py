@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..spec.bundle import Bundle, Bundled, check_size, file_name, signature_name
-from .dependencies import visits
+from .dependencies import find, visits
 from .files import raise_disk_error
 from .verify import blob_pieces, signature_of
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .catalogue import Catalogue
+    from .dependencies import Visit
     from .record import ImageRecord
 
 
@@ -109,7 +110,7 @@ def _ordered(catalogue: Catalogue, named: Sequence[ImageRecord]) -> list[ImageRe
     """
     left: dict[str, tuple[ImageRecord, set[str]]] = {}
     for top in named:
-        for visit in visits(catalogue, top):
+        for visit in _visits(catalogue, top):
             left.setdefault(visit.image.id, (visit.image, set()))
             if len(visit.chain) > 1:
                 needs = left.setdefault(visit.chain[-2].id, (visit.chain[-2], set()))[1]
@@ -121,6 +122,13 @@ def _ordered(catalogue: Catalogue, named: Sequence[ImageRecord]) -> list[ImageRe
         image_id = min((image_id for image_id, (_record, needs) in left.items() if not needs & left.keys()), key=ages.__getitem__)
         found.append(left.pop(image_id)[0])
     return found
+
+
+def _visits(catalogue: Catalogue, top: ImageRecord) -> tuple[Visit, ...]:
+    """Return what an image is made of, for the hosts that it is for: they may be others than this one."""
+    labels = dict(top.labels)
+    platform = f"{labels['os']}/{labels['arch']}" if "os" in labels and "arch" in labels else ""
+    return visits(catalogue, top, lambda dependency, where: find(catalogue, dependency, where, platform))
 
 
 def _written(catalogue: Catalogue, image_id: str) -> int:
