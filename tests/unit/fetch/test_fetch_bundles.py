@@ -239,6 +239,9 @@ def test_a_pinned_image_needs_no_signature_but_what_it_depends_on_does(write, fe
     nothing_published()
     got = fetch(write(BASE, app), expected_id=app.said["id"])
     assert got.record.verdict.kind == "pinned" and store.find_id(BASE.said["id"]).verdict.kind == "signed"
+    with pytest.raises(FetchError, match="has the ID"):
+        # Also where what the bundle names is in the store.
+        fetch(write(BASE, app), expected_id="sha512-" + "0" * 128)
 
 
 def test_an_image_id_in_the_bundle_pins_nothing(write, fetch, nothing_published):
@@ -372,6 +375,23 @@ def test_a_dependency_may_be_in_the_store_if_somebody_vouches_for_it(write, fetc
     with pytest.raises(NotFound, match="without a signature"):
         fetch(write(APP))
     assert names(store) == ["b"]
+    fetch(write(part("b", named=True)))
+    os.unlink(f"{paths.images}/{BASE.said['id']}/aci")
+    with pytest.raises(NotFound, match="or damaged"):
+        fetch(write(APP))
+
+
+def test_of_several_the_dependency_for_this_host_is_meant(write, fetch):
+    found = {}
+    for arch, more in (("amd64", b""), ("aarch64", os.urandom(2000))):
+        labels = {"version": "1.0", "os": "linux", "arch": arch}
+        data = archive(NAMES["b"], files={"rootfs/b": more}, labels=tuple(labels.items()))
+        found[arch] = part("b", data=data, labels=labels)
+    app = part("a", {"imageName": NAMES["b"], "size": len(found["amd64"].data)}, named=True)
+    reference = write(found["amd64"], found["aarch64"], app)
+    with pytest.raises(StoreError, match="M16"):
+        fetch(reference, platform="linux/aarch64")
+    fetch(reference, platform="linux/amd64")
 
 
 def test_a_plan_with_nothing_to_do_still_says_what_is_missing(write, fetch, plan, store):
@@ -455,6 +475,19 @@ def test_a_full_disk_in_the_middle_leaves_the_store_as_it_was(write, fetch, stor
     with pytest.raises(StoreError) as caught:
         fetch(write(BASE, APP))
     assert caught.value.code == "disk-full" and len(count) == 2
+    nothing_published()
+
+
+def test_what_cannot_fit_is_refused_before_it_is_written(write, fetch, monkeypatch, nothing_published):
+    from types import SimpleNamespace
+
+    from _rocket.fetch.transports import base
+
+    monkeypatch.setattr(base.os, "fstatvfs", lambda _fd: SimpleNamespace(f_bavail=0, f_frsize=4096))
+    monkeypatch.setattr(base, "write_all", lambda *_values: pytest.fail("written"))
+    with pytest.raises(StoreError) as caught:
+        fetch(write(BASE, APP))
+    assert caught.value.code == "disk-full"
     nothing_published()
 
 

@@ -20,7 +20,8 @@ ID = "sha512-" + "0" * 127
 
 
 def part(number=1, size=700, **said):
-    return Part(bytes([number]) * size, f"example.com/app{number}", b"s" * 600 if number % 2 else b"", id=f"{ID}{number}", **said)
+    said = {"id": f"{ID}{number}", **said}
+    return Part(bytes([number]) * size, f"example.com/app{number}", b"s" * 600 if number % 2 else b"", **said)
 
 
 PARTS = (part(1), part(2, size=1024))
@@ -86,6 +87,8 @@ HOSTILE = {
     "cut by a byte": bundle(*PARTS)[:-1],
     "cut in an image": b"".join(FOUND)[:-600],
     "without the end": b"".join(FOUND),
+    "data in the last block": bundle(*PARTS)[:-1] + b"x",
+    "data in the first block of the end": b"".join(FOUND) + b"x" + END[1:],
     "half an end": b"".join(FOUND) + bytes(512),
     "zeros behind it": bundle(*PARTS) + bytes(512),
     "data behind it": bundle(*PARTS) + b"x",
@@ -146,7 +149,7 @@ LIES = {
     "an unknown member of an image": text(said(verdict="signed")),
     "a member twice": text(said()).replace(b'"named":true', b'"named":true,"named":true'),
     "no images": text({**said(), "images": []}),
-    "too many images": text({**said(), "images": said()["images"] * (MOST_IMAGES + 1)}),
+    "too many images": text(index([part(id=f"sha512-{number:0128x}") for number in range(MOST_IMAGES + 1)])),
     "an image twice": text(index((PARTS[0], PARTS[0]))),
     "no image that is named": text(said(named=False)),
     "no image ID": text(said(id="sha512-0")),

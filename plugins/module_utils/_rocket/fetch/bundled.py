@@ -199,7 +199,6 @@ class Bundles:
         partial = self._store.partial(f"{file.source}#{image.image_id}")
         arrived = None
         try:
-            partial.remember(None)
             file.copy(image, partial.fd, partial.path, progress)
             signature = file.signature(image) if needs_signature(options) else None
             where = file.where(image)

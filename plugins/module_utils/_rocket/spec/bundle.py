@@ -92,7 +92,7 @@ class Bundle(Record):
         items = node.required("images").items()
         if not 0 < len(items) <= MOST_IMAGES:
             raise SpecError(f"1 to {MOST_IMAGES} images were expected", path="images", value=len(items))
-        bundle = cls(tuple(_bundled(item, index) for index, item in enumerate(items)))
+        bundle = cls(tuple(_bundled(item) for item in items))
         node.refuse_unknown()
         if len({image.image_id for image in bundle.images}) != len(items):
             raise SpecError("an image is there twice", path="images")
@@ -142,10 +142,9 @@ def _to_json(image: Bundled, index: int) -> dict[str, Any]:
     }
 
 
-def _bundled(node: Node, index: int) -> Bundled:
-    image_id, name, labels, file = (node.required(member) for member in ("id", "name", "labels", "file"))
-    if file.text() != file_name(index):
-        raise file.error(f"{file_name(index)} was expected")
+def _bundled(node: Node) -> Bundled:
+    # What "file" holds follows from the place in the list: the canonical form has no other one.
+    image_id, name, labels, _file = (node.required(member) for member in ("id", "name", "labels", "file"))
     image = Bundled(
         image_id=check_image_id(image_id.value, image_id.path),
         name=check_ac_identifier(name.value, name.path),
