@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 
 import pytest
+import test_ansible_modules
 from bundles import Part, bundle
 from test_ansible_modules import NAME, TARGET_PYTHON, Fleet
-from test_ansible_modules import signed as signed
 
 IMAGE = "appc.rocket.image"
+# Images in several versions with the keys that signed them, as there.
+signed = test_ansible_modules.signed
 
 
 @pytest.fixture(scope="module")

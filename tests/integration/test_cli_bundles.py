@@ -215,8 +215,8 @@ def typed(rocket, tmp_path, commands, **environment):
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(rocket.words)} "$@"\n')
     wrapper.chmod(0o755)
     environment = {**os.environ, **environment, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
-    options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120, "check": False}
-    done = subprocess.run(["unshare", "--net", "sh", "-euc", commands], **options)
+    argv = ["unshare", "--net", "sh", "-euc", commands]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, (commands, done.stdout, done.stderr)
     return done.stdout
 
