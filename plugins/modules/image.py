@@ -229,11 +229,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._ansible.host import host_options, insecure_options, paths_of
 from ..module_utils._ansible.outcome import finish, guarded
-from ..module_utils._rocket.errors import NotFound
+from ..module_utils._rocket.errors import NotFound, UsageError
 from ..module_utils._rocket.fetch.fetcher import Fetcher
 from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection, parse_token_server
 from ..module_utils._rocket.plan import Plan, Step
 from ..module_utils._rocket.run.names import Names
+from ..module_utils._rocket.spec.bundle import is_bundle_reference
 from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
 from ..module_utils._rocket.trust.keyring import Keyring
@@ -253,6 +254,8 @@ def described(record: ImageRecord) -> dict[str, t.Any]:
 
 def remove(module: AnsibleModule, store: Store) -> t.NoReturn:
     """Have the image not in the store, and exit."""
+    if is_bundle_reference(module.params["name"]):
+        raise UsageError("a bundle is no image of the store", where=module.params["name"], hint="name the images that were in it")
     try:
         record = store.resolve(module.params["name"])
     except NotFound:

@@ -75,3 +75,5 @@ def test_check_mode_says_what_will_be_and_the_second_run_is_empty(fleet, write, 
     assert unsigned["failed"] and "names 2" in unsigned["msg"]
     ((_checked, applied, _again),) = fleet.truth([(IMAGE, {"name": write("2"), "image_id": signed["id_2"]})])
     assert applied["image"]["verdict"]["kind"] == "pinned"
+    (removed,) = fleet.play([(IMAGE, {"name": reference, "state": "absent"}, {})])
+    assert removed["failed"] and "name the images that were in it" in removed["msg"]
