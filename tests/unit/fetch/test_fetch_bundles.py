@@ -375,6 +375,8 @@ def test_a_dependency_may_be_in_the_store_if_somebody_vouches_for_it(write, fetc
     with pytest.raises(NotFound, match="without a signature"):
         fetch(write(APP))
     assert names(store) == ["b"]
+    assert fetch(write(APP), insecure=("image",), expected_id=APP.said["id"]).record.verdict.kind == "pinned"
+    store.remove(APP.said["id"])
     fetch(write(part("b", named=True)))
     os.unlink(f"{paths.images}/{BASE.said['id']}/aci")
     with pytest.raises(NotFound, match="or damaged"):

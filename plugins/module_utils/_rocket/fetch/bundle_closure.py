@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..errors import ArchiveError, NotFound
 from ..platform import fits
+from ..record import replace
 from ..store.dependencies import name_of, visits
 from ..store.verify import has_blob
 from .stored import Stored
@@ -49,7 +50,8 @@ class _Closure:
         self._store = store
         self._options = options
         self._images = images
-        self._stored = Stored(store, options)
+        # An image ID that the operator gave is about what the bundle names.
+        self._stored = Stored(store, replace(options, expected_id=""))
 
     def choose(self, dependency: Dependency, where: str) -> ImageRecord:
         """Return what a dependency means: under a lock that alone, else an image of the bundle before one of the store.
