@@ -263,7 +263,10 @@ def test_pinning_what_is_there_makes_its_verdict_better(write, fetch, store):
     app = part("a", named=True, signature=b"")
     reference = write(app)
     fetch(reference, insecure=("image",))
-    assert fetch(reference, expected_id=app.said["id"]).place == "store"
+    with pytest.raises(TrustError):
+        fetch(write(part("b", signature=b""), app), expected_id=app.said["id"])
+    assert store.find_id(app.said["id"]).verdict.kind == "insecure", "all or nothing"
+    fetch(write(app), expected_id=app.said["id"])
     assert store.find_id(app.said["id"]).verdict.kind == "pinned"
 
 

@@ -164,11 +164,9 @@ class Bundles:
         return "" if Stored(self._store, options).acceptable(record) else "stored without a signature"
 
     def _present(self, file: BundleFile, image: Bundled, options: FetchOptions) -> ImageRecord | None:
-        record, stored = self._find(file, image, options), Stored(self._store, options)
-        if record is not None and stored.acceptable(record):
+        record = self._find(file, image, options)
+        if record is not None and Stored(self._store, options).acceptable(record):
             return record
-        if record is not None and options.expected_id == record.id and not needs_signature(options):
-            return stored.pin(record)
         if options.pull_policy == "never":
             what = "is here without a signature" if record is not None else "is not in the store"
             raise NotFound(f"{image} {what}, and nothing is fetched (pull policy never)", hint="use the policy new")
