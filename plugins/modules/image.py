@@ -16,6 +16,8 @@ description:
   - An image that is present needs no network.
   - OCI images of a registry (C(docker://)), of a layout directory (C(oci:)) or of an archive (C(oci-archive:), C(docker-archive:))
     become App Container Images. They have no signature, so the digest has to be pinned in O(name), or the image ID in O(image_id).
+  - A bundle (C(bundle:/path)), which C(rocket image export --bundle) writes, brings all images in it, or none, without network. Each is
+    verified by the keys of this host, as if it had been fetched by its name.
 author:
   - The appc.rocket contributors (@appc-rocket)
 requirements:
@@ -31,7 +33,8 @@ options:
   name:
     description:
       - What to fetch. A name with version and labels such as C(example.com/shop/web:1.0.0,os=linux), a file, a URL, an OCI image
-        such as C(docker://registry.example.com/shop/web:1.0.0@sha256:...), or, with O(state=absent), an image ID.
+        such as C(docker://registry.example.com/shop/web:1.0.0@sha256:...), a bundle such as C(bundle:/srv/shop.bundle), or, with
+        O(state=absent), an image ID.
     type: str
     required: true
   state:
@@ -74,6 +77,16 @@ EXAMPLES = r"""
     name: example.com/shop/web:1.0.0
     lock: "{{ lookup('ansible.builtin.file', 'rocket.lock.yml') | from_yaml }}"
 
+- name: Carry a bundle to a host without network
+  ansible.builtin.copy:
+    src: shop.bundle
+    dest: /srv/shop.bundle
+    mode: "0600"
+
+- name: Fetch all images of the bundle
+  appc.rocket.image:
+    name: bundle:/srv/shop.bundle
+
 - name: Fetch from a mirror inside the building
   appc.rocket.image:
     name: example.com/shop/web:1.0.0
@@ -109,7 +122,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image:
-  description: The image, as the store has it.
+  description: The image, as the store has it. Of a bundle that names several, the last of them.
   returned: when the image is in the store
   type: dict
   contains:
@@ -168,10 +181,15 @@ fetched:
       type: int
       returned: always
     dependencies:
-      description: What came along because the image depends on it, each in the form of RV(fetched).
+      description: What came along because the image, or another one of the bundle, depends on it. Each has the members of RV(fetched).
       type: list
       elements: dict
       returned: always
+    images:
+      description: All images that the bundle names. Each has the members of RV(fetched).
+      type: list
+      elements: dict
+      returned: when a bundle was fetched
 plan:
   description: What was done, or in check mode would be done.
   returned: always
@@ -201,10 +219,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._ansible.fetching import fetch_options, fetch_options_of
 from ..module_utils._ansible.host import host_options, insecure_options, paths_of
 from ..module_utils._ansible.outcome import finish, guarded
-from ..module_utils._rocket.errors import NotFound
+from ..module_utils._rocket.errors import NotFound, UsageError
 from ..module_utils._rocket.fetch.fetcher import Fetcher
 from ..module_utils._rocket.plan import Plan, Step
 from ..module_utils._rocket.run.names import Names
+from ..module_utils._rocket.spec.bundle import is_bundle_reference
 from ..module_utils._rocket.spec.lock import Lock
 from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
@@ -225,6 +244,8 @@ def described(record: ImageRecord) -> dict[str, t.Any]:
 
 def remove(module: AnsibleModule, store: Store) -> t.NoReturn:
     """Have the image not in the store, and exit."""
+    if is_bundle_reference(module.params["name"]):
+        raise UsageError("a bundle is no image of the store", where=module.params["name"], hint="name the images that were in it")
     try:
         record = store.resolve(module.params["name"])
     except NotFound:

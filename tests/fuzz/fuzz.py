@@ -34,6 +34,7 @@ LONGEST = {
     "pod-manifest": 6000,
     "archive": 12_000,
     "oci-layers": 6000,
+    "bundle": 6144,
 }
 
 

@@ -12,6 +12,7 @@ import json
 from fractions import Fraction
 from functools import partial
 
+import fuzz_bundle
 import fuzz_oci
 
 from _rocket.errors import ArchiveError, HostError, RocketError, SpecError
@@ -227,4 +228,5 @@ TARGETS = {
     "oci-layers": partial(fuzz_oci.run_layers, LIMITS, repaired, expect, check_error),
     "oci-challenge": partial(fuzz_oci.run_challenge, expect, check_error),
     "oci-references": partial(fuzz_oci.run_reference, expect, check_error),
+    "bundle": partial(fuzz_bundle.run, repaired, expect, check_error),
 }

@@ -61,6 +61,14 @@ def test_a_broken_promise_is_a_finding(monkeypatch):
             run(data)
 
 
+def test_a_bundle_in_which_readers_see_different_things_is_a_finding(monkeypatch):
+    monkeypatch.setattr(fuzz_targets.fuzz_bundle.bundle, "_check_between", lambda fd, places: None)
+    kept = {path.name: path.read_bytes() for path in KEPT if path.parent.name == "bundle"}
+    assert fuzz_targets.TARGETS["bundle"](kept["two-images.bin"]) is None
+    with pytest.raises(fuzz_targets.Finding):
+        fuzz_targets.TARGETS["bundle"](kept["another-size.bin"])
+
+
 def test_checksums_are_repaired_so_that_a_fuzzer_gets_behind_them():
     archive = corpus()["hard links"].make(b"")
     broken = archive.replace(b"rootfs/", b"rootfs.")

@@ -28,12 +28,13 @@ COMMAND = options.Command(
     usage="[options] IMAGE...",
     summary=(
         "Get images, verify who signed them, and keep them in the store; shows their image IDs. IMAGE is a name with labels, "
-        "an https URL, a file, which needs a / in it, or an OCI image: docker://, oci:, oci-archive: or docker-archive:."
+        "an https URL, a file, which needs a / in it, an OCI image: docker://, oci:, oci-archive: or docker-archive:, or bundle:FILE, "
+        "which `rocket image export --bundle` wrote."
     ),
     options=(
         options.Option("--pull-policy", "new (default): what is stored is good enough; update: ask for a newer one; never", "POLICY"),
         options.Option("--image-id", "the whole image ID it must have; then no signature is needed", "ID"),
-        options.Option("--name", "the name that a file or URL must hold, or that an OCI image of this host gets", "NAME"),
+        options.Option("--name", "the name that a file, URL or bundle must hold, or that an OCI image of this host gets", "NAME"),
         options.Option("--signature", "signature of a file or URL (default: the image's own with .asc)", "FILE|URL"),
         options.Option("--lock", "take the images that this lock file names, and no others", "FILE"),
         *NETWORK,
@@ -46,6 +47,7 @@ COMMAND = options.Command(
         ("rocket fetch --pull-policy=update example.com/shop/web", "is there a newer one?"),
         ("rocket fetch docker://example.com/shop/web@sha256:...", "of a registry, pinned by its digest"),
         ("rocket fetch --lock=rocket.lock.yml example.com/shop/web:1.4.0", "what the lock file names, or nothing"),
+        ("rocket fetch bundle:/media/shop.bundle", "all images of a bundle, without network"),
     ),
 )
 
@@ -84,11 +86,11 @@ def execute(context: Context, words: Sequence[str]) -> int:
             if meter is not None:
                 progress.clear()
         if not quiet:
-            for each in (*fetched.dependencies, fetched):
+            for each in (*fetched.dependencies, *(fetched.named or (fetched,))):
                 output.note(told(each))
             for text in fetched.notes:
                 output.note(f"warning: {text}")
-        output.write(f"{fetched.record.id}\n")
+        output.write("".join(f"{each.record.id}\n" for each in fetched.named or (fetched,)))
 
     return several.each(parsed.arguments, get)
 

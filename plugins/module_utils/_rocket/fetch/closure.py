@@ -62,10 +62,12 @@ class Sum:
 
     Args:
         progress: is told (bytes done, bytes in all or 0 where some do not say) of all together.
+        total: bytes in all, where that is known before.
     """
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress | None, total: int = 0) -> None:
         self._progress = progress
+        self._total = total
         self._parts: list[tuple[int, int]] = []
         self._lock = threading.Lock()
 
@@ -81,8 +83,9 @@ class Sum:
             with self._lock:
                 self._parts[number] = (done, total)
                 known = all(each[1] for each in self._parts if each[0])
+                total = self._total or (sum(each[1] for each in self._parts) if known else 0)
                 if self._progress is not None:
-                    self._progress(sum(each[0] for each in self._parts), sum(each[1] for each in self._parts) if known else 0)
+                    self._progress(sum(each[0] for each in self._parts), total)
 
         return tell
 
@@ -118,6 +121,25 @@ def side_by_side(work: Callable[[Needed], Got], needs: Sequence[Needed]) -> tupl
     for thread in threads:
         thread.join()
     return got, failures
+
+
+def enter_together(store: Store, arrived: Iterable[Arrived]) -> list[Fetched]:
+    """Put images into the store in this order; on an error what entered before goes again.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    known = set(store.ids())
+    done: list[Fetched] = []
+    try:
+        for each in arrived:
+            done.append(each.enter(store))
+    except StoreError:
+        for fetched in done:
+            if fetched.record.id not in known:
+                store.remove(fetched.record.id)
+        raise
+    return done
 
 
 class Closure:
@@ -173,17 +195,7 @@ class Closure:
         Raises:
             StoreError: the disk refused.
         """
-        known = set(self._store.ids())
-        done: list[Fetched] = []
-        try:
-            for arrived in reversed(self.arrived):
-                done.append(arrived.enter(self._store))
-        except StoreError:
-            for fetched in done:
-                if fetched.record.id not in known:
-                    self._store.remove(fetched.record.id)
-            raise
-        return done
+        return enter_together(self._store, reversed(self.arrived))
 
     def close(self) -> None:
         """Remove what is left in staging."""

@@ -56,7 +56,7 @@ class Arrived:
         Raises:
             StoreError: the disk refused; nothing of it is in the store.
         """
-        place = "file" if self.record.source.startswith("file:") else "network"
+        place = "file" if self.record.source.startswith(("file:", "bundle:")) else "network"
         record = store.add(self._partial.path, self.record, self._manifest, self._signature)
         return Fetched(record, place, self.transferred, resumed=self.resumed)
 

@@ -26,6 +26,7 @@ class Fetched(Record):
         stands_on: (reference, image) of all that it depends on, whether it came along or was there; each by its image ID where a manifest
             says so, else by name and labels.
         notes: what of an OCI image is not in the image that it became, or probably not meant, one clause each.
+        named: of a bundle, all that it names, this one too; else empty.
     """
 
     record: ImageRecord
@@ -36,6 +37,7 @@ class Fetched(Record):
     dependencies: tuple[Fetched, ...] = ()
     stands_on: tuple[tuple[str, ImageRecord], ...] = ()
     notes: tuple[str, ...] = ()
+    named: tuple[Fetched, ...] = ()
 
     @property
     def signed_by(self) -> tuple[str, ...]:
@@ -53,4 +55,5 @@ class Fetched(Record):
             "seconds": round(self.seconds, 3),
             "resumed": self.resumed,
             "dependencies": [each.to_json() for each in self.dependencies],
+            **({"images": [each.to_json() for each in self.named]} if self.named else {}),
         }

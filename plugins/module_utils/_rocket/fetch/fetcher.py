@@ -3,7 +3,7 @@
 """A reference becomes a verified image in the store (docs/spec-conformance.md V4, V8, V10, V11; docs/fetching.md).
 
 Processes that want the same reference wait for the first and find what it fetched. Not handled here: one image by itself
-(single.py, layered.py), gathering what it depends on (closure.py), what a lock file says (under_lock.py).
+(single.py, layered.py), bundles (bundled.py), gathering what an image depends on (closure.py), what a lock file says (under_lock.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from contextlib import ExitStack, contextmanager
 from ..errors import Busy, FetchError, NotFound, UsageError
 from ..plan import Plan, Step
 from ..record import replace
+from ..spec.bundle import is_bundle_reference
 from ..spec.oci_reference import is_oci_reference, parse_oci_reference
+from .bundled import Bundles
 from .closure import Closure, Needed, Sum
 from .download import Arrived
 from .fetched import Fetched
@@ -71,6 +73,8 @@ class Fetcher:
         """
         if state not in ("present", "latest"):
             raise UsageError(f"{state} is not a state of an image", hint="present or latest")
+        if is_bundle_reference(reference):
+            return self._bundles().plan(reference)
         with self._locked(reference) as (reference, options):
             if is_oci_reference(reference):
                 return self._layered(options).plan(parse_oci_reference(reference), state)
@@ -112,6 +116,8 @@ class Fetcher:
         Raises:
             NotFound, StoreError: it is gone, or the disk refused.
         """
+        if is_bundle_reference(reference):
+            return self._bundles().keep(reference)
         with self._locked(reference) as (reference, options):
             if is_oci_reference(reference):
                 return self._layered(options).keep(parse_oci_reference(reference))
@@ -139,6 +145,8 @@ class Fetcher:
             Busy: other processes fetch the same images and do not come to an end.
             StoreError: the disk refused. Nothing is published on any error.
         """
+        if is_bundle_reference(reference):
+            return self._bundles().get(reference)
         with self._locked(reference) as (reference, options):
             if is_oci_reference(reference):
                 return self._layered(options).get(parse_oci_reference(reference))
@@ -210,3 +218,6 @@ class Fetcher:
 
     def _layered(self, options: FetchOptions) -> Layered:
         return Layered(self._store, options, self._progress)
+
+    def _bundles(self) -> Bundles:
+        return Bundles(self._store, self._verifier, self._options, self._progress)

@@ -7,7 +7,7 @@ A lock narrows what is accepted. It takes the place of a signature only for imag
 
 from __future__ import annotations
 
-from ..errors import FetchError, UsageError
+from ..errors import FetchError, NotFound, UsageError
 from ..record import replace
 from ..spec.oci_reference import RegistryReference, is_oci_reference, parse_oci_reference
 
@@ -25,6 +25,28 @@ def locked_as(reference: str, options: FetchOptions) -> Locked | None:
         SpecError: the reference cannot be understood.
     """
     return options.lock.find(reference, options.host) if options.lock is not None else None
+
+
+def locked_image(image_id: str, shown: str, options: FetchOptions) -> Locked | None:
+    """Return what the lock says about an image that came without a reference; None without a lock.
+
+    Of several references that mean it one that asks for a signature counts.
+
+    Args:
+        image_id: of the image.
+        shown: its name, for messages.
+        options: of the fetch.
+
+    Raises:
+        NotFound: code ``not-locked``.
+    """
+    if options.lock is None:
+        return None
+    found = [locked for locked in options.lock.images if locked.image_id == image_id and locked.platform in ("", options.host)]
+    if not found:
+        what = f"image {image_id} is not in the lock for {options.host}, and nothing else is taken"
+        raise NotFound(what, where=shown, hint="write the lock again: rocket lock", code="not-locked")
+    return next((locked for locked in found if locked.signed_by), found[0])
 
 
 def narrowed(options: FetchOptions, locked: Locked) -> FetchOptions:

@@ -119,6 +119,9 @@ def _carry_cli_images() -> None:
 def _carry_fetch() -> None:
     from ..fetch import (
         addresses,
+        bundle_closure,
+        bundle_file,
+        bundled,
         closure,
         configuration,
         credentials,
@@ -156,6 +159,7 @@ def _carry_image() -> None:
     from ..image import (
         attributes,
         build,
+        bundle,
         check,
         compose,
         compress,
@@ -243,6 +247,7 @@ def _carry_spec() -> None:
     from ..spec import (
         addresses,
         app,
+        bundle,
         canonical,
         changes,
         exposed_port,
@@ -267,6 +272,7 @@ def _carry_spec() -> None:
 def _carry_store() -> None:
     from ..store import (
         blobs,
+        bundle,
         catalogue,
         collect,
         dependencies,

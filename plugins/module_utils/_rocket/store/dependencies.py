@@ -116,13 +116,14 @@ def name_of(dependency: Dependency) -> ImageName:
     return ImageName(dependency.image_name, tuple(sorted((label.name, label.value) for label in dependency.labels)))
 
 
-def find(catalogue: Catalogue, dependency: Dependency, where: str) -> ImageRecord:
+def find(catalogue: Catalogue, dependency: Dependency, where: str, platform: str = "") -> ImageRecord:
     """Return the image that a manifest depends on.
 
     Args:
         catalogue: where.
         dependency: what the manifest says.
         where: the manifest and the JSON path in it, for messages.
+        platform: ``os/arch`` of the hosts that it is for; by default this one's.
 
     Raises:
         NotFound: it is not in the store.
@@ -130,7 +131,7 @@ def find(catalogue: Catalogue, dependency: Dependency, where: str) -> ImageRecor
     """
     name = name_of(dependency)
     try:
-        return catalogue.find_id(dependency.image_id) if dependency.image_id else catalogue.find(name)
+        return catalogue.find_id(dependency.image_id) if dependency.image_id else catalogue.find(name, platform)
     except NotFound as error:
         raise NotFound(f"the dependency {name} is not in the store", where=where, hint=f"fetch it first: rocket fetch {name}") from error
 
