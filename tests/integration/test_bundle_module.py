@@ -7,13 +7,11 @@ from __future__ import annotations
 import os
 
 import pytest
-import test_ansible_modules
 from bundles import Part, bundle
-from test_ansible_modules import NAME, TARGET_PYTHON, Fleet
+from signed_images import NAME
+from test_ansible_modules import TARGET_PYTHON, Fleet
 
 IMAGE = "appc.rocket.image"
-# Images in several versions with the keys that signed them, as there.
-signed = test_ansible_modules.signed
 
 
 @pytest.fixture(scope="module")
