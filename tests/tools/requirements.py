@@ -108,7 +108,7 @@ _ROWS = [
     (
         "D1",
         "MUST",
-        "a dependency is the newest stored image of its name and labels, and of its image ID if given; it is fetched by hand so far",
+        "a dependency is the newest stored image of its name and labels, and of its image ID if given; fetching an image fetches it too",
     ),
     ("D2", "MUST", "the `app` of a dependency is ignored"),
     (
