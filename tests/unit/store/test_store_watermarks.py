@@ -151,6 +151,13 @@ def test_age_comes_first_and_counts(store, put, paths):
     assert subjects(gc(store, marks=marks, grace=1000)) == [old.id], "what age removes is enough"
     assert subjects(gc(store, marks=marks)) == [old.id]
     assert subjects(gc(store, grace=1000)) == [old.id, young.id]
+    assert subjects(gc(store, marks=Watermarks(full - 1, full - 2), going=(full, {}))) == [old.id], "pods are no part of the store"
+
+
+def test_what_a_dead_process_left_is_counted_once(store, put, paths):
+    put("a", NOW - 10)
+    os.mkdir(f"{paths.staging}/dead")
+    assert subjects(gc(store)).count(f"{paths.staging}/dead") == 1
 
 
 def test_an_old_image_takes_the_trees_that_are_made_of_it_along(store, put, paths):
