@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import NotFound, RocketError, StoreError
+from ..errors import Busy, NotFound, RocketError, StoreError
 from ..plan import Plan, Step
 from .blobs import Blobs
 from .dependencies import with_dependencies
+from .locks import exclusive
 from .partial import kept_until
 from .staging import abandoned, discard
 from .store import Store
@@ -128,6 +129,8 @@ def _remove(store: Store, kind: str, subject: str, in_use: Collection[str], fact
     if kind == "garbage":
         discard(subject)
         return True
+    if kind == "lock":
+        return _remove_lock(subject)
     if kind == "staging":
         return _remove_staged(subject, facts["kept"])
     if subject in in_use:
@@ -138,6 +141,15 @@ def _remove(store: Store, kind: str, subject: str, in_use: Collection[str], fact
         return store.remove(subject, imported=facts["imported"])
     except NotFound:
         return False
+
+
+def _remove_lock(path: str) -> bool:
+    """Remove a lock file that nobody holds; who waits for it or opened it just now finds out, and makes another (locks.py)."""
+    try:
+        exclusive(path, wait=False, transient=True).close()
+    except Busy:
+        return False
+    return True
 
 
 def _remove_staged(path: str, kept: int) -> bool:

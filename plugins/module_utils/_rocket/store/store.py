@@ -44,13 +44,20 @@ class Store(Catalogue):
         self._check_version()
 
     def _check_place(self) -> None:
-        """Refuse a store in a directory where everyone may put other trees and pods in the place of ours."""
+        """Refuse a store in a directory where others may put other trees and pods in the place of ours."""
         try:
             found = os.stat(self.paths.data or "/")
         except FileNotFoundError:
             return
         except OSError as error:
             raise_disk_error(error, self.paths.data)
+        if found.st_uid not in (0, os.geteuid()):
+            raise StoreError(
+                f"the directory of images and pods belongs to user {found.st_uid}",
+                where=self.paths.data,
+                hint="look at what is in it, then make it yours, or use another --dir",
+                code="store-layout",
+            )
         if found.st_mode & 0o002:
             raise StoreError(
                 "everyone may write to the directory of images and pods",

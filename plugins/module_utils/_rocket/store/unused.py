@@ -99,6 +99,11 @@ class Unused:
         for name in names(self._paths.garbage):
             path = f"{self._paths.garbage}/{name}"
             yield self._step("garbage", path, "given up", path)
+        for name in names(self._paths.locks):
+            path = f"{self._paths.locks}/{name}"
+            # Whoever lives removes the lock file of a key when it gives the lock up; those of whole words stay.
+            if name.startswith("sha512-") and not is_locked(path):
+                yield self._step("lock", path, "left by a process that ended", path)
 
     def _staged(self, path: str, reason: str) -> Step:
         self._gone.add(path)
