@@ -7,6 +7,7 @@ A kill after one call and a kill before the next leave the same file system, so 
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import signal
@@ -86,11 +87,9 @@ def killed_at(at: int, work) -> tuple[str, int]:
     return DONE, killer.count
 
 
-def points(every: int, first: int = 1):
-    """Yield 1 and what is `every` apart from `first`, without an end: the caller stops when the work is done."""
-    yield 1
-    at = first
-    while True:
-        if at > 1:
-            yield at
-        at += every
+def points(every: int, shift: int):
+    """Yield numbers that are `every` apart, and 1 too, without an end: the caller stops when the work is done."""
+    first = 1 + shift % every
+    if first > 1:
+        yield 1
+    yield from itertools.count(first, every)

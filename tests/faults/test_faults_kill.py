@@ -82,6 +82,12 @@ def an_image_that_changed(make_host, published, **_more):
     return Scenario(host, fetching, host.store.ids(), 25)
 
 
+def an_image_that_gets_a_signature(make_host, published, **_more):
+    host = make_host()
+    fetching(host, insecure=("image",))
+    return Scenario(host, fetching, host.store.ids(), 40)
+
+
 def an_oci_layout(make_host, tmp_path, **_more):
     import io
     import tarfile
@@ -147,8 +153,8 @@ def a_removal(make_host, published, **_more):
 
 
 SCENARIOS = (
-    *(a_new_image, an_image_that_is_unchanged, an_image_that_changed, an_oci_layout, a_root_file_system),
-    *(a_collection_down_to_a_mark, a_removal),
+    *(a_new_image, an_image_that_is_unchanged, an_image_that_changed, an_image_that_gets_a_signature, an_oci_layout),
+    *(a_root_file_system, a_collection_down_to_a_mark, a_removal),
 )
 
 
@@ -207,8 +213,8 @@ def test_killed_anywhere(number, make_host, site, published, tmp_path, capsys):
     scenario = SCENARIOS[number](make_host=make_host, published=published, tmp_path=tmp_path)
     whole = copy_of(scenario.host, f"{tmp_path}/whole")
     expected = scenario.work(whole)
-    tried, calls = 0, 0
-    for at in points(EVERY, 1 + number):
+    tried = calls = 0
+    for at in points(EVERY, number):
         host = copy_of(scenario.host, f"{tmp_path}/copy")
         status, calls = killed_at(at, lambda host=host: scenario.work(host))
         if status == DONE:
@@ -220,6 +226,7 @@ def test_killed_anywhere(number, make_host, site, published, tmp_path, capsys):
         assert_clean(host, scenario.always, capsys)
         assert_collected(host, capsys)
     assert calls >= scenario.least, f"{calls} calls: hardly anything was counted"
-    assert tried >= calls // EVERY - 1
+    # How many calls there are depends on how the network cuts what comes.
+    assert tried >= (calls - 10) // EVERY
     with open(os.environ.get("ROCKET_KILL_LOG", os.devnull), "a") as log:
         log.write(f"{SCENARIOS[number].__name__}: killed at {tried} of {calls} calls\n")
