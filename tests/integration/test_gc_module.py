@@ -85,13 +85,15 @@ def test_pods_and_images_go_as_check_mode_says(fleet, rocket, fetch):
 
 
 def test_watermarks(fleet, rocket, fetch):
-    first, second = fetch("first"), fetch("second")
-    os.utime(f"{fleet.host}/data/images/{first}/aci", (1, 1))
+    for name in ("first", "second"):
+        fetch(name)
+    # Where both came in the same second what counts is the order of their IDs.
+    listed = json.loads(rocket("image", "list", "--format=json"))
+    first, second = [image[1] for image in sorted((image["last_used"], image["id"]) for image in listed)]
     marks = {"high_water": "500k", "low_water": "400k"}
     down, never = fleet.truth([(GC, marks), (GC, {"high_water": "2", "low_water": "1"})])
-    # Both came in the same second: what counts then is the order of their IDs, the same each time.
-    assert steps(down[1]) == [("remove", min(first, second))] and down[1]["plan"]["drift"] == []
-    assert steps(never[1]) == [("remove", max(first, second))]
+    assert steps(down[1]) == [("remove", first)] and down[1]["plan"]["drift"] == []
+    assert steps(never[1]) == [("remove", second)]
     third = fetch("third", **APP)
     rocket("prepare", "example.com/third")
     (stuck,) = fleet.truth([(GC, {"high_water": "2", "low_water": "1"})])
@@ -126,3 +128,20 @@ def test_the_table_and_the_dry_run(rocket, fetch):
     assert rocket("gc", "--image-grace=0") == dry
     assert rocket("gc", "--image-grace=0") == ""
     assert "has to be below" in rocket("gc", "--high-water=70%", "--low-water=85%", status=254)
+
+
+def test_a_store_of_a_later_version_is_refused_by_all_modules(fleet, rocket, fetch):
+    fetch("app", **APP)
+    (fleet.host / "data" / "version").write_text("2\n")
+    before = sorted(os.listdir(fleet.host / "data" / "images"))
+    pod = {"name": "shop", "apps": [{"name": "web", "image": "example.com/app"}], "libexec_dir": fleet.places["libexec_dir"]}
+    tasks = [(GC, ALL), (GC, {"mark_only": True}), ("appc.rocket.image", {"name": "example.com/app"})]
+    tasks += [
+        ("appc.rocket.image", {"name": "example.com/app", "state": "absent"}),
+        ("appc.rocket.image_info", {}),
+        ("appc.rocket.pod", pod),
+    ]
+    for keywords in ({}, {"check_mode": True}):
+        for result in fleet.play([(module, arguments, keywords) for module, arguments in tasks]):
+            assert result["failed"] and result["error"]["code"] == "version", result
+    assert sorted(os.listdir(fleet.host / "data" / "images")) == before

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 from rocket_command import Rocket
@@ -164,6 +165,21 @@ def test_a_store_that_cannot_be_written_to(rocket, build, tmp_path):
         assert "Read-only file system" in rocket.refused(*words), words
     assert rocket.sh("mount -o remount,rw .").returncode == 0
     rocket("run-prepared", uuid)
+
+
+def test_the_end_of_a_pod_is_the_last_use_of_its_image(rocket, build):
+    image = rocket("fetch", build("app")).strip()
+    blob = f"{rocket.seen}/images/{image}/aci"
+    os.utime(blob, (1, 1))
+    began = time.time()
+    uuid = rocket("prepare", NAME).strip()
+    rocket("run-prepared", uuid)
+    assert os.stat(blob).st_mtime == 1, "a launch writes nothing to the store"
+    ended = os.stat(f"{rocket.seen}/pods/run/{uuid}/ended").st_mtime
+    rocket("gc", "--grace-period=0")
+    assert os.stat(blob).st_mtime == pytest.approx(ended, abs=1e-3) and ended >= began - 1
+    (listed,) = json.loads(rocket("image", "list", "--format=json"))
+    assert listed["last_used"] == max(int(ended), listed["imported_at"])
 
 
 def test_damage_is_told_where_it_cannot_be_set_aside(rocket, build):
