@@ -160,8 +160,6 @@ SCENARIOS = (
 
 def copy_of(host, directory):
     """Return a host whose store is a copy of this one's, with its hard links and times."""
-    from conftest import Host
-
     shutil.rmtree(directory, ignore_errors=True)
     paths = replace(host.paths, data=f"{directory}/data")
     os.mkdir(directory)
@@ -178,7 +176,7 @@ def copy_of(host, directory):
     shutil.copytree(host.paths.data, paths.data, symlinks=True, copy_function=copy)
     for path in (paths.images, paths.trees, paths.staging):
         os.chmod(path, 0o700)
-    return Host(paths, host._options)
+    return type(host)(paths, host._options)
 
 
 def assert_clean(host, always, capsys):
