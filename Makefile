@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup packages test lint unit integration sanity fuzz build bench demo demo-clean clean
+.PHONY: help setup packages test lint unit integration sanity fuzz soak build bench demo demo-clean clean
 
 # Debian's own, because ansible-test wants a real executable and the shims of version managers are none.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-4] /usr/bin/python3) python3)
@@ -44,6 +44,9 @@ sanity: setup ## ansible-test sanity
 
 fuzz: setup ## fuzz the readers of hostile data, FUZZ_SECONDS (600) for each target
 	@$(VENV)/bin/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
+
+soak: setup ## kill fetches and collections at every call that changes a file, as `make test` does at one in eight
+	@ROCKET_KILL_EVERY=1 $(VENV)/bin/python -m pytest -q tests/faults/test_faults_kill.py
 
 build: ## build/rocket, the command as one executable file
 	@mkdir -p build

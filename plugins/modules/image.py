@@ -252,10 +252,12 @@ def remove(module: AnsibleModule, store: Store) -> t.NoReturn:
         finish(module, Plan(module.params["name"]))
     before = {"image_id": record.id, "name": record.name}
     plan = Plan(module.params["name"], (Step("remove", record.id, "in the store"),), before=before)
-    used = Names(store.paths).images_in_use()
-    store.check_removable(record.id, used)
-    if not module.check_mode:
-        store.remove(record.id, used)
+    if module.check_mode:
+        store.check_removable(record.id, Names(store.paths).images_in_use())
+    else:
+        # Whoever prepares a pod holds this lock in common until the pod names its images.
+        with store.lock("prepare"):
+            store.remove(record.id, Names(store.paths).images_in_use())
     finish(module, plan)
 
 

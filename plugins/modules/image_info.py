@@ -76,6 +76,12 @@ images:
       description: Time of its last import, seconds since the epoch.
       type: int
       returned: always
+    last_used:
+      description:
+        - When it was last imported or confirmed by its source, or the last pod that had it ended, whichever is latest. Seconds since the
+          epoch. The end of a pod is known when the pod is removed.
+      type: int
+      returned: always
     dependencies:
       description: Names with labels of the images that it depends on, in the order of its manifest.
       type: list
@@ -105,7 +111,7 @@ from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
 
 
-def described(record: ImageRecord, used: t.AbstractSet[str]) -> dict[str, t.Any]:
+def described(store: Store, record: ImageRecord, used: t.AbstractSet[str]) -> dict[str, t.Any]:
     """Return an image for the result."""
     return {
         "id": record.id,
@@ -115,6 +121,7 @@ def described(record: ImageRecord, used: t.AbstractSet[str]) -> dict[str, t.Any]
         "source": record.source,
         "size": record.file_size,
         "imported_at": record.imported_at,
+        "last_used": int(store.last_use(record.id)),
         "dependencies": [str(name_of(dependency)) for dependency in record.manifest.dependencies],
         "in_use": record.id in used,
     }
@@ -137,7 +144,7 @@ def work(module: AnsibleModule) -> t.NoReturn:
     found = chosen(store.images(), module.params["name"] or "")
     module.exit_json(
         changed=False,
-        images=[described(record, used) for record in found],
+        images=[described(store, record, used) for record in found],
         damaged=[str(error) for error in store.damaged()],
     )
 

@@ -205,10 +205,10 @@ def test_layers_are_collected_when_no_image_is_made_of_them(layout, registry_wit
     image, _tree = fetched(rocket, f"docker://{registry.host}/shop/web:1@{registry.digest('shop/web:1')}", f"--ca-file={registry.ca_file}")
     layers = [path for path in (tmp_path / "host" / "data" / "blobs").rglob("*") if path.is_file()]
     assert len(layers) == 2
-    assert json.loads(rocket("gc", "--format=json")) == []
-    dry = {step["subject"] for step in json.loads(rocket("gc", "--dry-run", "--image-grace=0", "--format=json"))}
+    assert json.loads(rocket("gc", "--format=json"))["steps"] == []
+    dry = {step["subject"] for step in json.loads(rocket("gc", "--dry-run", "--image-grace=0", "--format=json"))["steps"]}
     assert dry >= {image["id"], *(f"sha256:{path.name}" for path in layers)}
-    done = {step["subject"] for step in json.loads(rocket("gc", "--image-grace=0", "--format=json"))}
+    done = {step["subject"] for step in json.loads(rocket("gc", "--image-grace=0", "--format=json"))["steps"]}
     assert done == dry
     assert not any(path.exists() for path in layers)
 

@@ -22,16 +22,19 @@ class Step(Record):
         subject: what it is done to: a pod name, an image name, a fingerprint, a path.
         reason: why, in a few words: ``not running``, ``declaration changed at apps[0].image``.
         facts: what apply needs to know; a tuple of (name, value) pairs.
+        size: bytes on the disk that it sets free; None where it is not about that.
     """
 
     action: str
     subject: str
     reason: str = ""
     facts: tuple[tuple[str, Any], ...] = ()
+    size: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the step for results and logs."""
-        return {"action": self.action, "subject": self.subject, "reason": self.reason}
+        size = {} if self.size is None else {"bytes": self.size}
+        return {"action": self.action, "subject": self.subject, "reason": self.reason, **size}
 
 
 class Plan(Record):

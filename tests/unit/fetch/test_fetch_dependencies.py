@@ -16,6 +16,7 @@ from _rocket.errors import Busy, FetchError, NotFound, StoreError, TrustError
 from _rocket.fetch import closure
 from _rocket.fetch import fetcher as fetching
 from _rocket.store import dependencies
+from _rocket.store.collect import collect, plan_gc
 
 
 def names(store):
@@ -51,6 +52,23 @@ def test_what_is_here_already_is_not_fetched_again_and_what_is_missing_is(site, 
     again = fetcher().get("example.com/a")
     assert [each.record.name for each in again.dependencies] == ["example.com/b"] and again.place == "store"
     assert site.asked().count("/images/a.aci") == 1 and not fetcher().plan("example.com/a").changed
+
+
+def test_what_is_collected_in_the_middle_of_a_fetch_is_fetched_again(site, serve, fetcher, store):
+    """Else the fetch ends well, and the image cannot be started."""
+    serve("b")
+    _image_id, data = serve("c")
+    serve("a", "b", "c")
+    fetcher().get("example.com/b")
+
+    def collected(request):
+        collect(plan_gc(store, (), 0))
+        request.reply(data)
+
+    site.pages["/images/c.aci"] = collected
+    got = fetcher().get("example.com/a")
+    assert names(store) == ["a", "b", "c"] and store.tree(got.record.id)
+    assert [site.asked().count(f"/images/{letter}.aci") for letter in "abc"] == [1, 2, 1]
 
 
 BROKEN = {

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 
 import pytest
 from store_archives import archive
 
 from _rocket.errors import StoreError
-from _rocket.store import collect
+from _rocket.store import collect, locks
 from _rocket.store.collect import plan_gc
 from _rocket.store.store import Store
 
@@ -104,3 +105,33 @@ def test_a_name_with_a_newline_in_the_store_is_no_image(store, imports, paths):
     imports()
     os.mkdir(f"{paths.images}/a\nb")
     assert len(store.images()) == 1 and plan_gc(store).steps == ()
+
+
+def test_lock_files_of_dead_processes_go_and_held_ones_stay(store, imports, paths):
+    record = imports()
+    held, path = store.lock(record.id), f"{paths.locks}/{'sha512-' + '0' * 128}"
+    store.lock("prepare", common=True).close()
+    open(path, "w").close()
+    open(f"{path}.text", "w").close()
+    plan = plan_gc(store, {record.id}, 0)
+    assert _subjects(plan) == [("lock", path), ("lock", f"{path}.text")]
+    with locks.exclusive(path):
+        assert collect.collect(plan) == [plan.steps[1]]
+    assert collect.collect(plan_gc(store, {record.id}, 0)) == [plan.steps[0]]
+    assert sorted(os.listdir(paths.locks)) == ["prepare", record.id]
+    held.close()
+
+
+def test_who_waits_for_a_lock_file_that_is_collected_gets_one_of_its_own(store, paths):
+    store.open_for_writing()
+    path = f"{paths.locks}/{'sha512-' + '0' * 128}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(locks.exclusive(path)))
+    waiting.start()
+    os.unlink(path)
+    os.close(fd)
+    waiting.join(20)
+    assert locks.same_file(got[0].fd, path)
+    got[0].close()

@@ -8,9 +8,10 @@ from . import options, output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from ..plan import Step
+    from ..host.garbage import Wanted
+    from ..plan import Plan
     from .context import Context
 
 COMMAND = options.Command(
@@ -18,12 +19,14 @@ COMMAND = options.Command(
     usage="[options]",
     summary=(
         "Remove pods that ended, prepared ones that were never started, old generations and logs, and images that no pod needs. "
-        "What was marked is removed once its time of grace has passed."
+        "What was marked is removed once its time of grace has passed; above a high mark unused images go whatever their age."
     ),
     options=(
         options.Option("--grace-period", "how long a pod stays after its end was seen (default 30m)", "TIME"),
         options.Option("--expire-prepared", "how long a prepared pod waits to be started (default 24h)", "TIME"),
         options.Option("--image-grace", "how long an unused image stays after it came (default 24h)", "TIME"),
+        options.Option("--high-water", "above this more goes: a size (20G) of the store, or a share (85%) of its file system", "MARK"),
+        options.Option("--low-water", "and does so, least recently used first, until no more than this is left", "MARK"),
         options.Option("--mark-only", "remove nothing; let the time of grace begin"),
         options.Option("--dry-run", "show what would be done"),
         options.Option("--format", "table (default) or json", "FORMAT"),
@@ -31,6 +34,7 @@ COMMAND = options.Command(
     examples=(
         ("rocket gc --dry-run", "what would go?"),
         ("rocket gc --grace-period=0 --image-grace=0", "everything that is not in use, now"),
+        ("rocket gc --high-water=85% --low-water=70%", "when the disk gets full, what was used least recently"),
     ),
 )
 
@@ -39,6 +43,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
     """Carry out ``rocket gc``.
 
     Raises:
+        UsageError: marks that mean nothing, or not together with ``--mark-only``.
         Busy: another collection is under way.
         StoreError: something could not be removed; everything else was.
     """
@@ -46,38 +51,39 @@ def execute(context: Context, words: Sequence[str]) -> int:
     if parsed.help:
         output.write(options.help_text(COMMAND))
         return 0
-    from ..host import leftovers
-    from ..run import collect as pods
-    from ..run.names import Names
-    from ..store import collect as images
-    from ..store.store import Store
+    from ..host import garbage
 
     values, paths = parsed.values, context.paths
     form = values.choice("--format", ("table", "json"), "table")
-    grace = pods.Grace(
+    plan = garbage.plan(paths, _wanted(values))
+    if not values.flag("--dry-run"):
+        plan = garbage.collect(plan, paths)
+    _show(plan, form)
+    return 0
+
+
+def _wanted(values: options.Values) -> Wanted:
+    from ..host.garbage import Wanted
+    from ..run.collect import Grace
+    from ..store.watermarks import parse_watermarks
+
+    grace = Grace(
         garbage=values.seconds("--grace-period", 1800),
         prepared=values.seconds("--expire-prepared", 86400),
         mark_only=values.flag("--mark-only"),
     )
-    image_grace, dry_run = values.seconds("--image-grace", 86400), values.flag("--dry-run")
-    store = Store(paths)
-    plan = pods.plan_gc(paths, grace)
-    done: list[Step] = list(plan.steps) if dry_run else pods.collect(plan, paths, leftovers.cgroups(paths))
-    if dry_run:
-        # What the removal of pods would set free is not counted: the dry run promises too little, never too much.
-        done += [] if grace.mark_only else images.plan_gc(store, Names(paths).images_in_use(), image_grace).steps
-    elif not grace.mark_only:
-        with store.lock("prepare"):
-            used = Names(paths).images_in_use()
-            done += images.collect(images.plan_gc(store, used, image_grace), used)
-    _show(done, form)
-    return 0
+    marks = parse_watermarks(values.text("--high-water"), values.text("--low-water"))
+    return Wanted(grace, values.seconds("--image-grace", 86400), marks)
 
 
-def _show(steps: Iterable[Step], form: str) -> None:
+def _show(plan: Plan, form: str) -> None:
+    from ..host.garbage import frees, told
+
     if form == "json":
-        output.write(output.json_text([step.to_json() for step in steps]))
-        return
-    rows = [[step.action, step.subject, step.reason] for step in steps]
-    if rows:
-        output.write(output.table(["ACTION", "WHAT", "WHY"], rows))
+        output.write(output.json_text(told(plan)))
+    elif plan.steps:
+        rows = [[step.action, step.subject, output.size(step.size) if step.size else None, step.reason] for step in plan.steps]
+        output.write(output.table(["ACTION", "WHAT", "SIZE", "WHY"], rows))
+        output.write(f"frees {output.size(frees(plan.steps))}\n")
+    for sentence in plan.drift:
+        output.note(sentence)

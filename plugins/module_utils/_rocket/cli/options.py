@@ -23,6 +23,26 @@ WIDTH = 80
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def seconds_of(text: str, name: str) -> int:
+    """Return a time in seconds: ``90``, ``90s``, ``30m``, ``24h``, ``7d`` or ``1h30m``; `name` is what an operator calls it.
+
+    Raises:
+        UsageError: not such a time, or over nine digits.
+    """
+    total, digits = 0, ""
+    for character in f"{text}s" if text.isdigit() else text:
+        if character.isascii() and character.isdigit() and len(digits) < 9:
+            digits += character
+        elif digits and character in _UNITS:
+            total, digits = total + int(digits) * _UNITS[character], ""
+        else:
+            digits = "?"
+            break
+    if digits or not text:
+        raise UsageError(f"expects a time such as 90s, 30m or 24h, not {text!r}", where=name)
+    return total
+
+
 class Option(Record):
     """One option of a table.
 
@@ -101,25 +121,8 @@ class Values(Record):
         return int(text)
 
     def seconds(self, name: str, default: int) -> int:
-        """Return a time in seconds: ``90``, ``90s``, ``30m``, ``24h``, ``7d`` or ``1h30m``.
-
-        Raises:
-            UsageError: not such a time, or over nine digits.
-        """
-        if not self.has(name):
-            return default
-        text, total, digits = self.text(name), 0, ""
-        for character in f"{text}s" if text.isdigit() else text:
-            if character.isascii() and character.isdigit() and len(digits) < 9:
-                digits += character
-            elif digits and character in _UNITS:
-                total, digits = total + int(digits) * _UNITS[character], ""
-            else:
-                digits = "?"
-                break
-        if digits or not text:
-            raise UsageError(f"expects a time such as 90s, 30m or 24h, not {text!r}", where=name)
-        return total
+        """Return a time in seconds, as `seconds_of` reads it; raises UsageError."""
+        return seconds_of(self.text(name), name) if self.has(name) else default
 
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         """Return one of `choices`.

@@ -27,6 +27,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
     Raises:
         NotFound, Ambiguous: which pod is meant.
         Busy: it runs, or another process works on it.
+        StoreError: it is of a later version.
     """
     parsed = options.parse(COMMAND, words)
     if parsed.help:
@@ -35,7 +36,9 @@ def execute(context: Context, words: Sequence[str]) -> int:
     from ..host import leftovers
     from ..run.collect import remove_pod
     from ..run.pods import Pods
+    from ..store.store import Store
 
+    Store(context.paths)  # Nothing is removed of what a later version wrote.
     pods = Pods(context.paths)
 
     def remove(text: str) -> None:

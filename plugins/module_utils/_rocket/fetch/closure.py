@@ -197,6 +197,11 @@ class Closure:
         """
         return enter_together(self._store, reversed(self.arrived))
 
+    def gone(self) -> str:
+        """Return the reference of an image that is not in the store, where it was found before; empty where all are there."""
+        there = set(self._store.ids())
+        return next((need.reference for need, got in self._got.items() if got.record.id not in there), "")
+
     def close(self) -> None:
         """Remove what is left in staging."""
         for arrived in self.arrived:

@@ -171,6 +171,10 @@ class Fetcher:
             held.callback(closure.close)
             closure.gather(got, str(wanted))
             entered = closure.enter()
+            gone = closure.gone()
+            if gone:
+                # Garbage collection knows nothing of a fetch. What entered just now is found in the next turn.
+                raise Elsewhere(f"fetch {gone}")
             top, rest = (got, entered) if isinstance(got, Fetched) else (entered[-1], entered[:-1])
             return replace(top, dependencies=tuple(rest), stands_on=closure.stands_on)
 

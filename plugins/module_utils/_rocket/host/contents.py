@@ -152,7 +152,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
+    from . import collect, command, contents, entry, garbage, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
 
 
 def _carry_image() -> None:
@@ -203,6 +203,7 @@ def _carry_run() -> None:
         enter,
         export,
         isolation,
+        last_had,
         launch_record,
         logs,
         names,
@@ -286,8 +287,11 @@ def _carry_store() -> None:
         staging,
         store,
         trees,
+        unused,
+        usage,
         verdict,
         verify,
+        watermarks,
     )
 
 

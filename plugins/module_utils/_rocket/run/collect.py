@@ -20,6 +20,8 @@ from ..record import Record
 from ..spec.identifier import check_uuid
 from ..store.files import make_directory
 from ..store.locks import exclusive
+from ..store.usage import Tally
+from . import last_had
 from .names import Names, pod_uuids
 from .pod_directory import PodDirectory
 from .stop import kill_leftovers
@@ -67,14 +69,39 @@ def plan_gc(paths: Paths, grace: Grace, cgroups: Iterable[str] = (), now: float 
     if not grace.mark_only:
         # Without grace, what is marked now is swept in the same run.
         marked = [step.subject for step in steps] if grace.garbage <= 0 else []
-        steps += [Step("sweep", uuid, "no grace") for uuid in marked]
+        steps += [_sweep(PodDirectory(paths, uuid), "no grace") for uuid in marked]
         for state in ("exited-garbage", "garbage"):
             for uuid in pod_uuids(paths, state):
-                age = _age(PodDirectory(paths, uuid).path(state), moment)
-                if age is not None and age >= grace.garbage:
-                    steps.append(Step("sweep", uuid, f"{state} for {int(age)} s"))
+                since = _since(PodDirectory(paths, uuid).path(state))
+                if since is not None and moment - since >= grace.garbage:
+                    steps.append(_sweep(PodDirectory(paths, uuid), f"{state} since {when(since)}"))
         steps += _generations(paths) + _logs(paths, grace, moment) + _cgroups(paths, cgroups)
     return Plan("garbage", tuple(steps))
+
+
+def _sweep(pod: PodDirectory, reason: str) -> Step:
+    directory = pod.directory(missing_ok=True)
+    return Step("sweep", pod.uuid, reason, size=Tally().freed(pod.path(directory)) if directory else 0)
+
+
+def let_go(plan: Plan, paths: Paths) -> tuple[frozenset[str], dict[str, float]]:
+    """Return the pods that do not use their images any more once a plan of `plan_gc` is carried out, and when they last had which.
+
+    A pod that is marked and was never started is garbage at once; one that ended uses its images until it is swept.
+    """
+    pods: set[str] = set()
+    images: dict[str, float] = {}
+    for step in plan.steps:
+        if step.action not in ("mark", "sweep"):
+            continue
+        pod = PodDirectory(paths, step.subject)
+        directory = pod.directory(missing_ok=True)
+        if step.action == "mark" and directory == "run":
+            continue
+        pods.add(pod.uuid)
+        for image_id, moment in last_had.had(pod.path(directory)).items() if directory else ():
+            images[image_id] = max(moment, images.get(image_id, 0))
+    return frozenset(pods), images
 
 
 def collect(
@@ -123,8 +150,8 @@ def remove_pod(pod: PodDirectory, release: Callable[[str], None] = lambda _uuid:
 def _marks(paths: Paths, grace: Grace, now: float) -> list[Step]:
     steps = []
     for uuid in pod_uuids(paths, "embryo"):
-        age = _age(PodDirectory(paths, uuid).path("embryo"), now)
-        if age is not None and age >= _EMBRYO:
+        since = _since(PodDirectory(paths, uuid).path("embryo"))
+        if since is not None and now - since >= _EMBRYO:
             steps.append(Step("mark", uuid, "embryo of a process that is gone"))
     for state, over in _OVER.items():
         for uuid in pod_uuids(paths, state):
@@ -132,9 +159,9 @@ def _marks(paths: Paths, grace: Grace, now: float) -> list[Step]:
                 steps.append(Step("mark", uuid, over))
     awaited = _awaited(paths)
     for uuid in pod_uuids(paths, "prepared"):
-        age = _age(PodDirectory(paths, uuid).path("prepared"), now)
-        if uuid not in awaited and age is not None and age >= grace.prepared:
-            steps.append(Step("mark", uuid, f"prepared {int(age)} s ago and never started"))
+        since = _since(PodDirectory(paths, uuid).path("prepared"))
+        if uuid not in awaited and since is not None and now - since >= grace.prepared:
+            steps.append(Step("mark", uuid, f"prepared {when(since)} and never started"))
     return steps
 
 
@@ -155,7 +182,8 @@ def _generations(paths: Paths) -> list[Step]:
         for number in names.numbers(name) if named else ():
             # Numbers above the latest belong to a change under way.
             if named and number not in named.kept and number <= named.latest:
-                steps.append(Step("drop", name, f"generation {number} is older than the previous one", (("number", number),)))
+                size = Tally().freed(names.place(name, number))
+                steps.append(Step("drop", name, f"generation {number} is older than the previous one", (("number", number),), size))
     return steps
 
 
@@ -172,7 +200,7 @@ def _logs(paths: Paths, grace: Grace, now: float) -> list[Step]:
             continue
         written = max((os.lstat(path).st_mtime for path in (directory, *_files(directory))), default=now)
         if now - written >= grace.logs:
-            steps.append(Step("log", uuid, f"its pod is gone, the last line is {int(now - written)} s old"))
+            steps.append(Step("log", uuid, f"its pod is gone, the last line is of {when(written)}", size=Tally().freed(directory)))
     return steps
 
 
@@ -191,12 +219,17 @@ def _state(paths: Paths, uuid: str) -> str:
         return ""
 
 
-def _age(path: str, now: float) -> float | None:
-    """Return the seconds since the directory was renamed to where it is; None when it has gone on."""
+def _since(path: str) -> float | None:
+    """Return when the directory was renamed to where it is, seconds since the epoch; None when it has gone on."""
     try:
-        return now - os.lstat(path).st_ctime
+        return os.lstat(path).st_ctime
     except FileNotFoundError:
         return None
+
+
+def when(moment: float) -> str:
+    """Return a time in UTC, to the second: a plan that is made again a moment later says the same."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment))
 
 
 def _apply(step: Step, paths: Paths, release: Callable[[str], None], remove: Callable[[str], None]) -> bool:
@@ -241,6 +274,7 @@ def _mark(pod: PodDirectory, directory: str) -> bool:
 def _delete(pod: PodDirectory, release: Callable[[str], None], remove: Callable[[str], None]) -> None:
     """Delete a locked pod: first nobody can start it any more, then nothing of it runs, then it goes."""
     directory = pod.directory()
+    last_had.write_down(pod.paths, last_had.had(pod.location))
     if directory == "run":
         pod.move("exited-garbage")
     elif directory in ("embryo", "prepare", "prepared"):

@@ -22,6 +22,7 @@ from .reify import Generation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from ..paths import Paths
@@ -123,7 +124,7 @@ class Names:
         Raises:
             NotFound: it is not kept any more.
         """
-        path = self._path(name, "generations", str(int(number)))
+        path = self.place(name, number)
         value = read_record(path)
         if value is None:
             raise NotFound(f"generation {number} of the pod is not kept", where=path, hint="declare the pod again")
@@ -179,6 +180,10 @@ class Names:
             raise PodError(f"generation {number} is another pod", where=name, hint="give it a number of its own")
         write_atomic(self._path(name, "generations", str(number)), dumps(generation.to_json()), 0o600)
 
+    def place(self, name: str, number: int) -> str:
+        """Return the path of a generation, which need not be there."""
+        return self._path(name, "generations", str(int(number)))
+
     def numbers(self, name: str) -> tuple[int, ...]:
         """Return the numbers of all generations on disk, kept or not."""
         try:
@@ -196,7 +201,7 @@ class Names:
         named = self.find(name)
         if named is not None and number in named.kept:
             raise PodError(f"generation {number} is in use", where=name, hint="only generations before the previous one can be dropped")
-        _unlink(self._path(name, "generations", str(int(number))))
+        _unlink(self.place(name, number))
 
     def forget(self, name: str) -> None:
         """Delete everything about a name; the record first, so that a crash leaves no half-known pod. The lock is held."""
@@ -215,8 +220,12 @@ class Names:
         except FileNotFoundError:
             pass
 
-    def images_in_use(self) -> frozenset[str]:
-        """Return the IDs that garbage collection must keep: images of kept generations, images and trees of pods that are no garbage."""
+    def images_in_use(self, without: Collection[str] = ()) -> frozenset[str]:
+        """Return the IDs that garbage collection must keep: images of kept generations, images and trees of pods that are no garbage.
+
+        Args:
+            without: UUIDs of pods that count as gone.
+        """
         used: set[str] = set()
         for name in self.list():
             named = self.find(name)
@@ -224,11 +233,12 @@ class Names:
                 used.update(image_ids(self.generation(name, number).manifest))
         for state in ("prepare", "prepared", "run", "exited-garbage"):
             for uuid in pod_uuids(self.paths, state):
-                used.update(_used_by(PodDirectory(self.paths, uuid).path(state)))
+                if uuid not in without:
+                    used.update(used_by(PodDirectory(self.paths, uuid).path(state)))
         return frozenset(used)
 
 
-def _used_by(location: str) -> set[str]:
+def used_by(location: str) -> set[str]:
     """Return the IDs of a pod: images of its manifest, images and trees of what starts it; a damaged file names none."""
     from .launch_record import decode, tree_name
 

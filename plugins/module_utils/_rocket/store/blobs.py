@@ -161,15 +161,22 @@ class Blobs:
         except OSError as error:
             raise_disk_error(error, self.path(digest))
 
-    def is_idle(self, digest: str, before: int) -> bool:
-        """Return whether nobody uses the layer now, nor did since `before`, seconds since the epoch."""
+    def is_idle(self, digest: str, before: int | None = None) -> bool:
+        """Return whether nobody uses the layer now, nor did since `before`, seconds since the epoch, where that is given."""
         fd = self._unused(digest)
         if fd is None:
             return False
         try:
-            return int(os.fstat(fd).st_mtime) <= before
+            return before is None or int(os.fstat(fd).st_mtime) <= before
         finally:
             os.close(fd)
+
+    def last_use(self, digest: str) -> float:
+        """Return when a layer was last wanted, in seconds since the epoch; 0 where it is gone."""
+        try:
+            return os.lstat(self.path(digest)).st_mtime
+        except FileNotFoundError:
+            return 0.0
 
     def collect(self, digest: str) -> bool:
         """Remove a layer that no image names; return whether it was there and nobody uses it.

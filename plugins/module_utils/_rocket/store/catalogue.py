@@ -20,7 +20,7 @@ from .record import ImageRecord, damaged, decode_cache, decode_record, encode_ca
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
     from ..paths import Paths
@@ -98,6 +98,21 @@ class Catalogue:
         record = self._load(image_id)[0]
         return record["name"], record["imported_at"]
 
+    def last_use(self, image_id: str) -> float:
+        """Return when an image was last of use, in seconds since the epoch.
+
+        That is its last import, the last time that its source confirmed it, or the last time that a pod had it
+        (run/last_had.py), which is the time of its blob. 0 where it is damaged or gone.
+        """
+        try:
+            record = self._load(image_id)[0]
+            known = max(record["imported_at"], record.get("checked_at", 0))
+            return float(max(known, os.lstat(f"{self.paths.images}/{image_id}/aci").st_mtime))
+        except FileNotFoundError:
+            return float(known)
+        except (NotFound, StoreError, OSError):
+            return 0.0
+
     def find(self, name: ImageName, platform: str = "") -> ImageRecord:
         """Return the newest import of the name whose labels match those asked for.
 
@@ -153,16 +168,16 @@ class Catalogue:
         found.sort(key=lambda item: item[:2], reverse=True)
         return [item[2] for item in found if name.matches(item[2])]
 
-    def layers(self, without: Container[str] = ()) -> frozenset[str]:
-        """Return the digests of the layers of all images but those `without`; a damaged image names none."""
-        found: set[str] = set()
-        for image_id in self.ids():
-            if image_id not in without:
-                try:
-                    found.update(self._load(image_id)[0].get("layers", ()))
-                except (NotFound, StoreError):
-                    continue
-        return frozenset(found)
+    def layers(self) -> frozenset[str]:
+        """Return the digests of the layers of all images; a damaged image names none."""
+        return frozenset(digest for image_id in self.ids() for digest in self.layers_of(image_id))
+
+    def layers_of(self, image_id: str) -> tuple[str, ...]:
+        """Return the digests of the layers of an image; none where it is damaged or gone."""
+        try:
+            return tuple(self._load(image_id)[0].get("layers", ()))
+        except (NotFound, StoreError):
+            return ()
 
     def find_id(self, prefix: str) -> ImageRecord:
         """Return the image whose ID is `prefix` or begins with it.

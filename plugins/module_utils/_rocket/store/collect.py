@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Garbage collection: the work of dead processes, what was given up, and images that nothing uses any more.
 
-Dry run and run are the same plan. Between the two the world moves on, so each step looks again under its lock.
-Not handled here: pods and their generations (run/collect.py); the caller says which images they use, and holds the
-store's lock ``prepare`` while it finds out and collects.
+What is old goes (unused.py); above a high mark (watermarks.py) more goes, down to the low one. Dry run and run are the same
+plan. Between the two the world moves on, so each step looks again under its lock. Not handled here: pods and their
+generations (run/collect.py); the caller says which images they use, and holds the store's lock ``prepare`` while it finds
+out and collects.
 """
 
 from __future__ import annotations
@@ -12,26 +13,38 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import NotFound, RocketError, StoreError
+from ..errors import Busy, NotFound, RocketError, StoreError
 from ..plan import Plan, Step
 from .blobs import Blobs
-from .catalogue import is_image_id
-from .dependencies import tree_id, visits, with_dependencies
-from .locks import is_locked
+from .dependencies import with_dependencies
+from .locks import exclusive
 from .partial import kept_until
 from .staging import abandoned, discard
 from .store import Store
 from .trees import read_tree
+from .unused import ACTION, Unused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Mapping
+    from typing import Any
 
     from ..paths import Paths
+    from .watermarks import Watermarks
 
 
-def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: int | None = None) -> Plan:
-    """Return what would be removed.
+__all__ = ["ACTION", "collect", "plan_gc"]
+
+
+def plan_gc(
+    store: Store,
+    in_use: Iterable[str] = (),
+    grace: int = 86400,
+    now: int | None = None,
+    marks: Watermarks | None = None,
+    going: tuple[int, Mapping[str, float]] = (0, {}),
+) -> Plan:
+    """Return what would be removed, with the bytes that each step sets free.
 
     Args:
         store: where.
@@ -39,90 +52,35 @@ def plan_gc(store: Store, in_use: Iterable[str] = (), grace: int = 86400, now: i
         grace: seconds that an image is kept after its import, a tree after it was rendered, a layer after it was last fetched for
             an image, and a download that was cut after its last byte, although nothing uses it.
         now: seconds since the epoch; for tests.
+        marks: how full it may get; above the high one more goes, least recently used first, whatever its age, down to the low one.
+        going: of the pods that are removed before: bytes that they set free, and when they last had which images.
+
+    Returns:
+        The plan; its `drift` says so where all that may go is not enough for the marks.
 
     Raises:
         StoreError: the store cannot be listed.
     """
     moment = int(time.time()) if now is None else now
-    needed = with_dependencies(store, in_use)
-    trees = _unused_trees(store, needed, moment - grace)
-    images = tuple(_unused_images(store, needed, moment - grace))
-    layers = _unused_layers(store, {step.subject for step in images}, moment - grace)
-    steps = (*_leftovers(store.paths, grace, moment), *images, *trees, *layers)
-    return Plan(subject=f"store {store.paths.data}", steps=steps)
-
-
-def _names(path: str) -> list[str]:
-    try:
-        return sorted(os.listdir(path))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(f"cannot be listed: {error.strerror}", where=path, hint="run as the owner of the store") from error
-
-
-def _step(subject: str, reason: str, kind: str, paths: Paths, kept: int = 0) -> Step:
-    return Step(action="remove", subject=subject, reason=reason, facts=(("kind", kind), ("paths", paths), ("kept", kept)))
-
-
-def _leftovers(paths: Paths, grace: int, now: int) -> Iterator[Step]:
-    for name in _names(paths.staging):
-        path = f"{paths.staging}/{name}"
-        kept = kept_until(path, grace)
-        # What seems to come from later than now is kept by no clock.
-        if not is_locked(path) and not now < kept <= now + grace:
-            reason = "a download that nobody went on with" if kept else "left by a process that ended"
-            yield _step(path, reason, "staging", paths, kept_until(path, 0))
-    for name in _names(paths.garbage):
-        yield _step(f"{paths.garbage}/{name}", "given up", "garbage", paths)
-
-
-def _unused_images(store: Store, in_use: Collection[str], before: int) -> Iterator[Step]:
-    for image_id in store.ids():
-        if image_id in in_use:
-            continue
-        try:
-            name, imported_at = store.import_of(image_id)
-        except NotFound:
-            continue
-        except StoreError:
-            name, imported_at = "damaged image", int(os.stat(f"{store.paths.images}/{image_id}").st_mtime)
-        if imported_at <= before:
-            yield _step(image_id, f"{name}, not in use", "image", store.paths)
-
-
-def _unused_trees(store: Store, needed: Collection[str], before: int) -> Iterator[Step]:
-    images = set(store.ids())
-    wanted = {*needed, *_trees_of(store, images.intersection(needed))}
-    for name in _names(store.paths.trees):
-        if not is_image_id(name) or name in wanted:
-            continue
-        try:
-            record = read_tree(f"{store.paths.trees}/{name}")
-        except StoreError:
-            record = None
-        if not images.issuperset(record.images if record else (name,)):
-            yield _step(name, "an image of it is gone", "tree", store.paths)
-        elif name not in images and record and record.rendered_at <= before:
-            yield _step(name, "not in use", "tree", store.paths)
-
-
-def _unused_layers(store: Store, going: Collection[str], before: int) -> Iterator[Step]:
-    """Yield the layers that no image names once those that are `going` are gone."""
-    blobs = Blobs(store)
-    named = store.layers(without=going) if blobs.names() else frozenset()
-    for digest in blobs.names():
-        if digest not in named and blobs.is_idle(digest, before):
-            yield _step(digest, "a layer of no image", "layer", store.paths)
-
-
-def _trees_of(store: Store, image_ids: Iterable[str]) -> Iterator[str]:
-    """Yield the names of the trees that starting these images would use today."""
-    for image_id in image_ids:
-        try:
-            yield tree_id(visits(store, store.find_id(image_id)))
-        except RocketError:
-            continue  # It cannot be started as it is; a pod that holds a tree of it names that tree.
+    freed, used_at = going
+    unused = Unused(store, in_use, moment, used_at)
+    before = moment - grace
+    steps = [*unused.leftovers(grace), *unused.images(before), *unused.trees(before), *unused.layers(before)]
+    subject = f"store {store.paths.data}"
+    if marks is None:
+        return Plan(subject, tuple(steps))
+    level = marks.level(store.paths)
+    used = level.used - sum(step.size or 0 for step in steps) - (freed if marks.percent else 0)
+    if used <= level.high:
+        return Plan(subject, tuple(steps))
+    more = unused.oldest_first()
+    while used > level.low:
+        step = next(more, None)
+        if step is None:
+            return Plan(subject, tuple(steps), drift=(level.told(used),))
+        steps.append(step)
+        used -= step.size or 0
+    return Plan(subject, tuple(steps))
 
 
 def collect(plan: Plan, in_use: Iterable[str] = ()) -> list[Step]:
@@ -146,7 +104,7 @@ def collect(plan: Plan, in_use: Iterable[str] = ()) -> list[Step]:
             if facts["kind"] == "layer":
                 removed = blobs.setdefault(store.paths, Blobs(store)).collect(step.subject)
             else:
-                removed = _remove(store, facts["kind"], step.subject, needed, facts["kept"])
+                removed = _remove(store, facts["kind"], step.subject, needed, facts)
             if removed:
                 done.append(step)
         except RocketError as error:
@@ -167,38 +125,61 @@ def _needed(plan: Plan, in_use: Iterable[str]) -> frozenset[str]:
     return frozenset(in_use) if paths is None else with_dependencies(Store(paths), in_use)
 
 
-def _remove(store: Store, kind: str, subject: str, in_use: Collection[str], kept: int) -> bool:
+def _remove(store: Store, kind: str, subject: str, in_use: Collection[str], facts: Mapping[str, Any]) -> bool:
     if kind == "garbage":
         discard(subject)
         return True
+    if kind == "lock":
+        return _remove_lock(subject)
     if kind == "staging":
-        fd = abandoned(subject)
-        if fd is None:
-            return False
-        try:
-            if kept_until(subject, 0) != kept:
-                return False  # A fetch went on with it since the plan was made, and was cut again.
-            discard(subject)
-        finally:
-            os.close(fd)
-        return True
+        return _remove_staged(subject, facts["kept"])
     if subject in in_use:
         return False
-    if kind == "image":
-        try:
-            store.remove(subject)
-        except NotFound:
-            return False
-        return True
-    return _remove_tree(store, subject)
-
-
-def _remove_tree(store: Store, image_id: str) -> bool:
-    with store.lock(image_id):
-        if os.path.isdir(f"{store.paths.images}/{image_id}"):
-            return False
-        gone = store.give_up(f"{store.paths.trees}/{image_id}")
-    if gone is None:
+    if kind == "tree":
+        return _remove_tree(store, subject, facts["gone"])
+    try:
+        return store.remove(subject, imported=facts["imported"])
+    except NotFound:
         return False
-    discard(gone)
+
+
+def _remove_lock(path: str) -> bool:
+    """Remove a lock file that nobody holds; who waits for it or opened it just now finds out, and makes another (locks.py)."""
+    try:
+        exclusive(path, wait=False, transient=True).close()
+    except Busy:
+        return False
     return True
+
+
+def _remove_staged(path: str, kept: int) -> bool:
+    fd = abandoned(path)
+    if fd is None:
+        return False
+    try:
+        if kept_until(path, 0) != kept:
+            return False  # A fetch went on with it since the plan was made, and was cut again.
+        discard(path)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _remove_tree(store: Store, name: str, gone: bool) -> bool:
+    """Remove a tree; one whose image was `gone` is left where that is here again, or never went."""
+    with store.lock(name):
+        if os.path.isdir(f"{store.paths.images}/{name}") or (gone and _has_its_images(store, name)):
+            return False
+        place = store.give_up(f"{store.paths.trees}/{name}")
+    if place is None:
+        return False
+    discard(place)
+    return True
+
+
+def _has_its_images(store: Store, name: str) -> bool:
+    try:
+        record = read_tree(f"{store.paths.trees}/{name}")
+    except StoreError:
+        return False
+    return record is not None and all(os.path.isdir(f"{store.paths.images}/{image_id}") for image_id in record.images)

@@ -107,13 +107,36 @@ def exclusive(path: str, wait: bool = True, transient: bool = False) -> Lock:
 
 
 def shared(path: str, wait: bool = True) -> Lock:
-    """Lock the file at `path`, made if missing, together with other shared holders.
+    """Lock the file at `path`, made if missing, together with other shared holders; on a read-only file system as far as that goes.
 
     Raises:
         Busy: another holds it exclusively and `wait` is false.
         StoreError: it cannot be opened.
     """
-    return _take(path, fcntl.LOCK_SH, wait, False)
+    try:
+        return _take(path, fcntl.LOCK_SH, wait, False)
+    except StoreError as error:
+        if getattr(error.__cause__, "errno", 0) != errno.EROFS:
+            raise
+    return _read_only(path, wait)
+
+
+def _read_only(path: str, wait: bool) -> Lock:
+    """Lock a file that cannot be written to, which somebody else may see writable; its directory where it is not there."""
+    for place in (path, os.path.dirname(path)):
+        try:
+            fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreError(f"cannot open the lock file: {error.strerror}", where=place, hint="run as the owner of the store") from error
+        try:
+            lock_fd(fd, place, fcntl.LOCK_SH, wait)
+        except BaseException:
+            os.close(fd)
+            raise
+        return Lock(fd, place)
+    raise StoreError("there are no locks of a store", where=os.path.dirname(path), hint="is it the directory of a store?")
 
 
 def is_locked(path: str) -> bool:

@@ -44,13 +44,20 @@ class Store(Catalogue):
         self._check_version()
 
     def _check_place(self) -> None:
-        """Refuse a store in a directory where everyone may put other trees and pods in the place of ours."""
+        """Refuse a store in a directory where others may put other trees and pods in the place of ours."""
         try:
             found = os.stat(self.paths.data or "/")
         except FileNotFoundError:
             return
         except OSError as error:
             raise_disk_error(error, self.paths.data)
+        if found.st_uid not in (0, os.geteuid()):
+            raise StoreError(
+                f"the directory of images and pods belongs to user {found.st_uid}",
+                where=self.paths.data,
+                hint="look at what is in it, then make it yours, or use another --dir",
+                code="store-layout",
+            )
         if found.st_mode & 0o002:
             raise StoreError(
                 "everyone may write to the directory of images and pods",
@@ -240,12 +247,16 @@ class Store(Catalogue):
         if image_id in with_dependencies(self, in_use):
             raise Busy(f"image {image_id} is used by a pod", hint="remove the pod first (`rocket list`, `rocket rm`)", image_id=image_id)
 
-    def remove(self, image_id: str, in_use: Iterable[str] = ()) -> None:
+    def remove(self, image_id: str, in_use: Iterable[str] = (), imported: int | None = None) -> bool:
         """Remove an image and the tree of what it holds; trees of images that depend on it go by garbage collection.
 
         Args:
             image_id: a whole image ID.
             in_use: image IDs that pods use.
+            imported: when it was imported as far as the caller knows; what came again since then stays.
+
+        Returns:
+            Whether it was removed.
 
         Raises:
             Busy: a pod uses the image, or an image that depends on it.
@@ -254,11 +265,20 @@ class Store(Catalogue):
         """
         self.check_removable(image_id, in_use)
         with self.lock(image_id):
+            if imported is not None and self._came_again(image_id, imported):
+                return False
             gone = [self.give_up(f"{parent}/{image_id}") for parent in (self.paths.images, self.paths.trees)]
         if not any(gone):
             raise NotFound(f"image {image_id} is not in the store", where=self.paths.images, hint="see `rocket image list`")
         for path in filter(None, gone):
             staging.discard(path)
+        return True
+
+    def _came_again(self, image_id: str, imported: int) -> bool:
+        try:
+            return self.import_of(image_id)[1] != imported
+        except (NotFound, StoreError):
+            return False  # Nobody can use one that is damaged; one that is gone is found out about next.
 
     def give_up(self, path: str) -> str | None:
         """Rename an object into ``garbage/`` and return its path there, or None if it was not there."""

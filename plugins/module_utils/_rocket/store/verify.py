@@ -79,13 +79,19 @@ def verify_or_set_aside(store: Store, record: ImageRecord) -> None:
     """
     try:
         verify_blob(store, record)
-    except StoreError:
+        return
+    except StoreError as error:
+        damage = error
+    try:
         with store.lock(record.id):
             try:
                 verify_blob(store, record)
             except StoreError:
                 set_aside(store, record)
                 raise
+    except StoreError as error:
+        # Where the store cannot be written to, what was found is worth more than that.
+        raise error if error.code == "damaged" else damage from error
 
 
 def digest_fits(fd: int, record: ImageRecord) -> bool:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...store.record import ImageRecord
+    from ...store.store import Store
     from ..context import Context
 
 COMMAND = options.Command(
@@ -35,7 +36,7 @@ def execute(context: Context, parsed: options.Parsed) -> int:
     if parsed.values.flag("--quiet"):
         output.write("".join(f"{record.id}\n" for record in records))
     elif parsed.values.choice("--format", ("table", "json"), "table") == "json":
-        output.write(output.json_text([_row(record) for record in records]))
+        output.write(output.json_text([_row(store, record) for record in records]))
     else:
         full = parsed.values.flag("--full")
         cells = [
@@ -65,13 +66,14 @@ def _signers(record: ImageRecord) -> str:
     return "(NOT VERIFIED)"
 
 
-def _row(record: ImageRecord) -> dict[str, Any]:
+def _row(store: Store, record: ImageRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "name": record.name,
         "labels": dict(record.labels),
         "size": record.file_size,
         "imported_at": record.imported_at,
+        "last_used": int(store.last_use(record.id)),
         "source": record.source,
         "verdict": record.verdict.to_json(),
     }
