@@ -50,6 +50,13 @@ options:
     description:
       - The image ID that the fetched image must have, C(sha512-) and 128 hexadecimal digits.
     type: str
+  render:
+    description:
+      - Make the root file system of the image too, so that the first start of a pod need not. An image that comes from afar is then
+        read once for both.
+    type: bool
+    default: false
+    version_added: 1.1.0
   lock:
     description:
       - The content of a lock file, see M(appc.rocket.lock). The image, and each image that it depends on, is then the one that the
@@ -273,6 +280,7 @@ def work(module: AnsibleModule) -> t.NoReturn:
         parameters,
         pull_policy="update" if parameters["state"] == "latest" else "new",
         expected_id=parameters["image_id"] or "",
+        render=parameters["render"],
         lock=None if lock is None else Lock.from_json(lock, "lock"),
     )
     verifier = Verifier(Keyring(paths), time.time)
@@ -294,6 +302,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
         "image_id": {"type": "str"},
         "lock": {"type": "dict"},
+        "render": {"type": "bool", "default": False},
         **fetch_options(),
         **host_options(),
         **insecure_options(),

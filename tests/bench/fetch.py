@@ -42,8 +42,8 @@ from _rocket.trust.keyring import Keyring
 from _rocket.trust.verify import Verifier
 paths = Paths(data=sys.argv[1], local=sys.argv[4])
 store = Store(paths)
-options = FetchOptions(ca_file=sys.argv[2], connect_to=tuple(map(parse_connection, sys.argv[5:])))
-store.tree(Fetcher(store, Verifier(Keyring(paths), time.time), options).fetch(sys.argv[3]).id)
+options = FetchOptions(ca_file=sys.argv[2], connect_to=tuple(map(parse_connection, sys.argv[5:])), render=True)
+Fetcher(store, Verifier(Keyring(paths), time.time), options).fetch(sys.argv[3])
 """
 NAME = "example.com/bench/web"
 

@@ -69,6 +69,11 @@ def a_new_image(make_host, published, **_more):
     return Scenario(host, fetching, host.store.ids(), 40)
 
 
+def a_new_image_with_its_root_file_system(make_host, published, **_more):
+    host = make_host()
+    return Scenario(host, lambda host: fetching(host, render=True), host.store.ids(), 80)
+
+
 def an_image_that_is_unchanged(make_host, published, **_more):
     host = make_host(pull_policy="update")
     fetching(host)
@@ -154,7 +159,7 @@ def a_removal(make_host, published, **_more):
 
 SCENARIOS = (
     *(a_new_image, an_image_that_is_unchanged, an_image_that_changed, an_image_that_gets_a_signature, an_oci_layout),
-    *(a_root_file_system, a_collection_down_to_a_mark, a_removal),
+    *(a_new_image_with_its_root_file_system, a_root_file_system, a_collection_down_to_a_mark, a_removal),
 )
 
 

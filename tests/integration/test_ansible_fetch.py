@@ -66,6 +66,8 @@ def test_a_module_fetches_with_what_is_configured_and_says_what_came(root, host,
     asked = len(site.requests)
     ((latest, *_rest),) = host.truth([("appc.rocket.image", image(site, authority, state="latest"))])
     assert not latest["changed"] and latest["fetched"]["from"] == "store" and len(site.requests) == asked, "it is still fresh"
+    ((_checked, rendered, _again),) = host.truth([("appc.rocket.image", image(site, authority, render=True))])
+    assert [step["action"] for step in rendered["plan"]["steps"]] == ["render"] and len(site.requests) == asked
 
 
 def test_a_module_that_was_killed_is_gone_on_with(root, host, site, authority):

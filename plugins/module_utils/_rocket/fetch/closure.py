@@ -123,8 +123,8 @@ def side_by_side(work: Callable[[Needed], Got], needs: Sequence[Needed]) -> tupl
     return got, failures
 
 
-def enter_together(store: Store, arrived: Iterable[Arrived]) -> list[Fetched]:
-    """Put images into the store in this order; on an error what entered before goes again.
+def enter_together(store: Store, arrived: Sequence[Arrived]) -> list[Fetched]:
+    """Put images into the store in this order, then their trees; on an error what entered before goes again.
 
     Raises:
         StoreError: the disk refused.
@@ -134,6 +134,8 @@ def enter_together(store: Store, arrived: Iterable[Arrived]) -> list[Fetched]:
     try:
         for each in arrived:
             done.append(each.enter(store))
+        for each in arrived:
+            each.enter_tree()
     except StoreError:
         for fetched in done:
             if fetched.record.id not in known:
@@ -195,7 +197,7 @@ class Closure:
         Raises:
             StoreError: the disk refused.
         """
-        return enter_together(self._store, reversed(self.arrived))
+        return enter_together(self._store, self.arrived[::-1])
 
     def gone(self) -> str:
         """Return the reference of an image that is not in the store, where it was found before; empty where all are there."""

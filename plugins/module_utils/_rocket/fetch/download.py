@@ -12,6 +12,7 @@ from __future__ import annotations
 from ..errors import ArchiveError, FetchError, SpecError, TrustError, printable
 from ..spec.image_name import ImageName
 from ..store.record import new_record
+from ..store.staged_tree import StagedTree
 from .fetched import Fetched
 from .transports.base import FileSink, MemorySink
 from .verification import Wanted, check_file, needs_signature
@@ -42,13 +43,22 @@ class Arrived:
         transferred: bytes of content that came over the network for it.
     """
 
-    def __init__(self, partial: Partial, record: ImageRecord, manifest: bytes, signature: bytes | None, resumed: int) -> None:
+    def __init__(
+        self,
+        partial: Partial,
+        record: ImageRecord,
+        manifest: bytes,
+        signature: bytes | None,
+        resumed: int,
+        tree: StagedTree | None = None,
+    ) -> None:
         self.record = record
         self.resumed = resumed
         self.transferred = 0
         self._partial = partial
         self._manifest = manifest
         self._signature = signature
+        self._tree = tree
 
     def enter(self, store: Store) -> Fetched:
         """Put the image into the store.
@@ -60,9 +70,22 @@ class Arrived:
         record = store.add(self._partial.path, self.record, self._manifest, self._signature)
         return Fetched(record, place, self.transferred, resumed=self.resumed)
 
+    def enter_tree(self) -> None:
+        """Put its root file system, where one was made, behind the image that entered.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        if self._tree is not None:
+            self._tree.enter()
+
     def close(self) -> None:
         """Remove what is left in staging."""
-        self._partial.close()
+        try:
+            if self._tree is not None:
+                self._tree.close()
+        finally:
+            self._partial.close()
 
 
 class Download:
@@ -146,9 +169,17 @@ class Download:
         # What we filled in for a name only feeds the template; os and arch of an image still have to be this host's.
         named = isinstance(wanted, ImageName)
         host = tuple(label for label in self._options.host_labels if name is None or name.label(label[0]) is None) if named else ()
-        inspection, verdict = check_file(partial.fd, signature, place.image, Wanted(name, host), self._options, self._verifier)
-        record = new_record(inspection, verdict, place.image, response.etag, max_age=response.max_age or 0, reference=str(wanted))
-        return Arrived(partial, record, inspection.manifest_bytes, signature, response.resumed)
+        tree = StagedTree(self._store) if self._options.render else None
+        arrived = None
+        try:
+            said = (partial.fd, signature, place.image, Wanted(name, host), self._options, self._verifier, tree)
+            inspection, verdict = check_file(*said)
+            record = new_record(inspection, verdict, place.image, response.etag, max_age=response.max_age or 0, reference=str(wanted))
+            arrived = Arrived(partial, record, inspection.manifest_bytes, signature, response.resumed, tree)
+            return arrived
+        finally:
+            if arrived is None and tree is not None:
+                tree.close()
 
 
 def _signature(place: Endpoint, transports: Transports) -> bytes:

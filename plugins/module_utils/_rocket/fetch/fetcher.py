@@ -23,6 +23,7 @@ from .fetched import Fetched
 from .layered import Layered
 from .options import FetchOptions
 from .reference import FileReference, ImageId, parse_reference
+from .rendering import plan_trees, render
 from .single import Elsewhere, Single, no_source
 from .under_lock import fixed, locked_as, narrowed, told
 
@@ -73,6 +74,9 @@ class Fetcher:
         """
         if state not in ("present", "latest"):
             raise UsageError(f"{state} is not a state of an image", hint="present or latest")
+        return plan_trees(self._store, self._options, self._plan(reference, state))
+
+    def _plan(self, reference: str, state: str) -> Plan:
         if is_bundle_reference(reference):
             return self._bundles().plan(reference)
         with self._locked(reference) as (reference, options):
@@ -143,8 +147,11 @@ class Fetcher:
             ArchiveError, SpecError: it is no image.
             NotFound: policy ``never``, or an image ID alone, and it is not here; or the lock does not name it (``not-locked``).
             Busy: other processes fetch the same images and do not come to an end.
-            StoreError: the disk refused. Nothing is published on any error.
+            StoreError: the disk refused. Nothing is published on any error, but an image whose root file system cannot be made.
         """
+        return render(self._store, self._options, self._fetched(reference))
+
+    def _fetched(self, reference: str) -> Fetched:
         if is_bundle_reference(reference):
             return self._bundles().get(reference)
         with self._locked(reference) as (reference, options):

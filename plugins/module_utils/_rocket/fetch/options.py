@@ -63,6 +63,7 @@ class FetchOptions(Record):
         lock: the lock file whose images are taken and no others; None for no lock.
         platform: ``os/arch`` of the hosts that images are for; empty for this host.
         expected_id: image ID that the operator pinned; no signature is needed then, unless `signed`.
+        render: the root file system of the image is made too, in the same pass where that can be.
         signed: a signature is needed although an image ID is pinned.
         name: image name that a file or URL must hold; verified against before the archive is opened.
         signature: path or URL of the signature of a file or URL reference; by default the image's own with ``.asc``.
@@ -87,6 +88,7 @@ class FetchOptions(Record):
     lock: Lock | None = None
     platform: str = ""
     expected_id: str = ""
+    render: bool = False
     signed: bool = False
     name: str = ""
     signature: str = ""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..image.check import Inspection
+    from ..store.staged_tree import StagedTree
     from .options import FetchOptions
 
     class Verifier(Protocol):
@@ -50,9 +51,18 @@ def needs_signature(options: FetchOptions) -> bool:
 
 
 def check_file(
-    fd: int, signature: bytes | None, where: str, wanted: Wanted, options: FetchOptions, verifier: Verifier
+    fd: int, signature: bytes | None, where: str, wanted: Wanted, options: FetchOptions, verifier: Verifier, tree: StagedTree | None = None
 ) -> tuple[Inspection, Verdict]:
     """Return what the staged file is and why it may enter the store.
+
+    Args:
+        fd: of the file.
+        signature: of the file; None where none is needed.
+        where: it came from.
+        wanted: what it has to be.
+        options: what the operator said.
+        verifier: what trust/ says about it.
+        tree: is filled in the same pass, where it is known by then who vouches for the file.
 
     Raises:
         TrustError: its signature does not do.
@@ -67,7 +77,7 @@ def check_file(
         verdict = _pinned(fd, where, options)
     if signature is not None:
         verdict = verifier.verify(fd, signature, wanted.asked.name) if wanted.asked is not None else None
-    inspection = inspect(fd)
+    inspection = inspect(fd) if tree is None or verdict is None else tree.fill(fd)
     if options.expected_id and inspection.image_id != options.expected_id:
         raise _digest_mismatch(where, inspection.image_id, options.expected_id)
     if verdict is None:

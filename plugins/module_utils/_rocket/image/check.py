@@ -78,13 +78,23 @@ def inspect(path_or_fd: str | int, limits: Limits = DEFAULT) -> Inspection:
 
 
 def _inspect(fd: int, limits: Limits) -> Inspection:
-    report = sandbox.run(lambda: _read(fd, limits), (fd,), limits)
-    manifest_bytes = report.pop("manifest").encode("latin-1")
-    return Inspection(manifest=_manifest(manifest_bytes), manifest_bytes=manifest_bytes, **report)
+    return inspection(sandbox.run(lambda: _read(fd, limits), (fd,), limits))
+
+
+def inspection(report: dict[str, Any]) -> Inspection:
+    """Return what a child said of an archive, its manifest checked out here.
+
+    Raises:
+        SpecError: the manifest breaks a rule of the spec (A10).
+    """
+    from ..spec.image_manifest import parse_image_manifest
+
+    manifest = report["manifest"].encode("latin-1")
+    return Inspection(**{**report, "manifest": parse_image_manifest(manifest)}, manifest_bytes=manifest)
 
 
 def _read(fd: int, limits: Limits) -> dict[str, Any]:
-    """Run in a child: return what the archive is, its manifest as text of one character a byte."""
+    """Run in a child: return what the archive is."""
     stream = file_stream(fd, limits.bytes)
     file_digest = Digest()
     tar_digest = file_digest
@@ -98,14 +108,7 @@ def _read(fd: int, limits: Limits) -> dict[str, Any]:
             stream = tar_digest.watch(stream)
         reader = Reader(stream, limits)
         manifest = _read_manifest(reader, limits)
-        return {
-            "image_id": tar_digest.image_id(),
-            "manifest": manifest.decode("latin-1"),
-            "file_digest": file_digest.image_id(),
-            "file_size": file_digest.size,
-            "tar_size": tar_digest.size,
-            "entries": reader.count,
-        }
+        return told(manifest, file_digest, tar_digest, reader.count)
     except OSError as error:
         raise ArchiveError(f"the archive cannot be read ({error.strerror})", hint="look at its file system") from error
     finally:
@@ -125,7 +128,13 @@ def _read_manifest(reader: Reader, limits: Limits) -> bytes:
     return manifest
 
 
-def _manifest(data: bytes) -> ImageManifest:
-    from ..spec.image_manifest import parse_image_manifest
-
-    return parse_image_manifest(data)
+def told(manifest: bytes, file_digest: Digest, tar_digest: Digest, entries: int) -> dict[str, Any]:
+    """Return what a child says of an archive that it has read to its end, the manifest as text of one character a byte."""
+    return {
+        "image_id": tar_digest.image_id(),
+        "manifest": manifest.decode("latin-1"),
+        "file_digest": file_digest.image_id(),
+        "file_size": file_digest.size,
+        "tar_size": tar_digest.size,
+        "entries": entries,
+    }

@@ -16,8 +16,9 @@ import os
 from ..errors import StoreError
 from ..record import Record
 from . import sandbox
+from .check import inspection, told
 from .compression import SNIFF, decompressed, sniff
-from .layout import ROOTFS, Layout
+from .layout import MANIFEST, ROOTFS, Layout
 from .limits import DEFAULT
 from .pax import refused
 from .stream import Digest, ahead, file_stream
@@ -28,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .check import Inspection
     from .limits import Limits
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,6 +46,7 @@ class Extraction(Record):
         skipped_count: how many there were.
         dropped_xattrs: extended attributes that do not travel (xattrs.py).
         owners: whether owners were set; they are not without root, and then no setuid or setgid bit is kept either.
+        inspection: what the archive is, where that was asked for.
     """
 
     image_id: str
@@ -52,6 +55,7 @@ class Extraction(Record):
     skipped_count: int = 0
     dropped_xattrs: int = 0
     owners: bool = True
+    inspection: Inspection | None = None
 
 
 class _Wanted(Record):
@@ -61,6 +65,7 @@ class _Wanted(Record):
     capabilities: bool
     openat2: bool
     listing: bool
+    inspect: bool
 
 
 def extract(
@@ -72,6 +77,7 @@ def extract(
     capabilities: bool = False,
     openat2: bool = True,
     listing: bool = False,
+    inspect: bool = False,
 ) -> Extraction:
     """Unpack the image archive `fd` to ``directory/rootfs``.
 
@@ -83,19 +89,22 @@ def extract(
         capabilities: whether ``security.capability`` is kept: programs may then be privileged.
         openat2: False walks part by part although the kernel could do better.
         listing: whether the tree is listed in ``directory/listing`` (listing.py).
+        inspect: whether to say what the archive is too, as check.inspect() does.
 
     Raises:
         ArchiveError: damaged, hostile, no image, over a limit (code ``archive-limit``), another image than expected
             (code ``digest-mismatch``).
+        SpecError: the manifest breaks a rule of the spec (A10); only where the archive is inspected.
         StoreError: the host cannot hold it; the directory is not empty.
     """
     root = _empty_directory(directory)
-    wanted = _Wanted(expected_id, capabilities, openat2, listing)
+    wanted = _Wanted(expected_id, capabilities, openat2, listing, inspect)
     try:
         report = sandbox.run(lambda: _unpack(fd, root, limits, wanted), (fd, root), limits)
     finally:
         os.close(root)
-    return Extraction(**{**report, "skipped": tuple(report["skipped"])})
+    said = report.pop("inspection", None)
+    return Extraction(**{**report, "skipped": tuple(report["skipped"])}, inspection=inspection(said) if said else None)
 
 
 def _empty_directory(path: str) -> int:
@@ -122,6 +131,10 @@ def _unpack_rootfs(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> 
     owners = os.geteuid() == 0
     source = file_stream(fd, limits.bytes)
     plain = sniff(os.pread(fd, SNIFF, 0)) == "none"
+    file_digest = None
+    if wanted.inspect and not plain:
+        file_digest = Digest()
+        source = file_digest.watch(source)
     stream = decompressed(source, limits)
     os.mkdir(b"rootfs", 0o700, dir_fd=directory)
     rootfs = os.open(b"rootfs", _DIRECTORY, dir_fd=directory)
@@ -129,10 +142,14 @@ def _unpack_rootfs(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> 
     reader = Reader(digest.watch(stream if plain else ahead(stream)), limits)
     layout = Layout(limits)
     tree = Tree(rootfs, limits, owners, wanted.capabilities, wanted.openat2, wanted.listing)
+    manifest = b""
     for entry in reader.entries():
         parts = layout.place(entry)
         if parts[:1] == ROOTFS:
             tree.place(parts[1:], entry, reader.data(entry))
+        elif parts == MANIFEST and wanted.inspect:
+            # Layout has checked its size.
+            manifest = b"".join(reader.data(entry))
     layout.finish()
     image_id = digest.image_id()
     if wanted.expected_id and image_id != wanted.expected_id:
@@ -142,7 +159,10 @@ def _unpack_rootfs(fd: int, directory: int, limits: Limits, wanted: _Wanted) -> 
     tree.finish()
     if wanted.listing:
         _write_listing(tree, directory)
+    # An uncompressed archive is its own tar: hashed once.
+    said = {"inspection": told(manifest, file_digest or digest, digest, reader.count)} if wanted.inspect else {}
     return {
+        **said,
         "image_id": image_id,
         "files": tree.files,
         "skipped": tree.skipped,

@@ -62,15 +62,20 @@ def _layer(store: Store, record: ImageRecord) -> str:
 def _make(store: Store, place: str, fill: Callable[[str], TreeRecord]) -> None:
     fd, directory = staging_directory(store.paths)
     try:
-        write_new(f"{directory}/record.json", dumps(fill(directory).to_json()))
-        sync_file_system(directory)
-        _put_in_place(store, directory, place)
+        put_in_place(store, directory, fill(directory), place)
     finally:
         discard(directory)
         os.close(fd)
 
 
-def _put_in_place(store: Store, directory: str, place: str) -> None:
+def put_in_place(store: Store, directory: str, record: TreeRecord, place: str) -> None:
+    """Make what was rendered in a staged directory the tree at `place`; the caller holds the lock of its name.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    write_new(f"{directory}/record.json", dumps(record.to_json()))
+    sync_file_system(directory)
     try:
         if os.path.lexists(place):
             # A tree without its record or rootfs was tampered with: it was whole when it was renamed here.
@@ -84,16 +89,20 @@ def _put_in_place(store: Store, directory: str, place: str) -> None:
 
 
 def _extract(store: Store, record: ImageRecord, directory: str) -> TreeRecord:
-    from ..image.listing import digest
-
     blob = open_blob(store, record)
     try:
-        extraction = _extracted(store, record, blob, directory)
+        return record_of(_extracted(store, record, blob, directory), directory)
     finally:
         os.close(blob)
+
+
+def record_of(extraction: Extraction, directory: str) -> TreeRecord:
+    """Return the record of a tree that was unpacked into a staged directory, of one archive."""
+    from ..image.listing import digest
+
     return TreeRecord(
-        image_id=record.id,
-        images=(record.id,),
+        image_id=extraction.image_id,
+        images=(extraction.image_id,),
         digest=digest(listing_of(directory)),
         rendered_at=int(time.time()),
         skipped=extraction.skipped,
