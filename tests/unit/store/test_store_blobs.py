@@ -39,10 +39,10 @@ def blobs(store):
 
 
 def writing(data=DATA, calls=None):
-    def get(fd, path):
+    def get(partial):
         if calls is not None:
-            calls.append(path)
-        os.write(fd, data)
+            calls.append(partial.path)
+        os.write(partial.fd, data)
 
     return get
 
@@ -76,8 +76,8 @@ def test_nobody_else_can_read_it(blobs, paths):
 
 
 def test_a_download_that_fails_leaves_nothing(blobs, paths):
-    def fails(fd, path):
-        os.write(fd, DATA)
+    def fails(partial):
+        os.write(partial.fd, DATA)
         raise FetchError("cut")
 
     with pytest.raises(FetchError):
@@ -89,7 +89,7 @@ def test_a_download_that_fails_leaves_nothing(blobs, paths):
 
 
 def test_a_full_disk_names_the_place_and_leaves_nothing(blobs, paths):
-    def fails(fd, path):
+    def fails(partial):
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(StoreError) as caught:

@@ -28,6 +28,7 @@ imports = Imports(store)
 first, second = (open(path, "rb").read() for path in sys.argv[4:6])
 """
 STAGED, ID = r"/staging/\w+", r"sha512-\w+"
+PARTIAL = r"/staging/\w+\.partial/aci"
 PUBLISH = [
     rf"fsync .*{STAGED}\.aci",
     rf"rename .*{STAGED}\.aci .*{STAGED}/aci",
@@ -53,8 +54,9 @@ WORKS = {
         [*TREE, *TREE[1:4], rf"link .*/trees/{ID}/rootfs/hello .*{STAGED}/rootfs/hello", *TREE[1:]],
     ),
     "layer": (
-        "from _rocket.store.blobs import Blobs\nMARK\nBlobs(store).obtain('sha256:' + 'a' * 64, 1, lambda fd, path: os.write(fd, b'x'))",
-        [rf"write .*{STAGED}\.aci", rf"fsync .*{STAGED}\.aci", rf"rename .*{STAGED}\.aci .*/blobs/sha256/a+", "fsync .*/blobs/sha256"],
+        "from _rocket.store.blobs import Blobs\nMARK\n"
+        "Blobs(store).obtain('sha256:' + 'a' * 64, 1, lambda partial: os.write(partial.fd, b'x'))",
+        [rf"write .*{PARTIAL}", rf"fsync .*{PARTIAL}", rf"rename .*{PARTIAL} .*/blobs/sha256/a+", "fsync .*/blobs/sha256"],
     ),
     "remove": (
         "one = imports(first)\nstore.tree(one.id)\nMARK\nstore.remove(one.id)",

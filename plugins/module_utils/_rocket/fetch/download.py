@@ -34,6 +34,11 @@ SIGNATURE_LIMIT = 64 << 10
 _PASSING = ("deadline", "too-slow", "network-unreachable", "proxy-failed")
 
 
+def may_go_on(error: FetchError) -> bool:
+    """Whether a further fetch may go on where this one failed."""
+    return bool(error.facts.get("transient")) or error.code in _PASSING
+
+
 class Arrived:
     """A verified file in staging; enter() puts it into the store, close() gives it up.
 
@@ -129,7 +134,7 @@ class Download:
                 try:
                     response = self._receive(place, signature, partial, transports)
                 except FetchError as error:
-                    keep = bool(error.facts.get("transient")) or error.code in _PASSING
+                    keep = may_go_on(error)
                     raise
                 except KeyboardInterrupt:
                     keep = True

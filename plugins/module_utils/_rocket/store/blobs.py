@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from ..errors import Busy
+from ..errors import Busy, FetchError
 from ..spec.oci_reference import DIGESTS, is_digest
 from .files import fsync_directory, make_private_directory, raise_disk_error
 from .locks import lock_fd, same_file
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from .partial import Partial
     from .store import Store
 
 
@@ -109,13 +110,14 @@ class Blobs:
                 raise
             return Blob(fd, path, new=False)
 
-    def obtain(self, digest: str, size: int, get: Callable[[int, str], None]) -> Blob:
+    def obtain(self, digest: str, size: int, get: Callable[[Partial], None], url: str = "") -> Blob:
         """Return the layer, got where it is not there; processes that want the same one wait for the first.
 
         Args:
             digest: of the layer.
             size: its bytes.
-            get: writes the layer to a descriptor, with a path for messages; raises unless it has this very digest.
+            get: has the download hold the whole layer; raises unless it has this very digest.
+            url: that it is got from; what came of it before the network failed is there for the next one who wants it.
 
         Raises:
             StoreError: the disk refused; and what `get` raises. Nothing is there under the digest then.
@@ -125,26 +127,35 @@ class Blobs:
             return blob
         with self._store.lock(f"layer {digest}"):
             blob = self.find(digest, size)
-            return self._get(digest, get) if blob is None else blob
+            return self._get(digest, get, url or f"layer {digest}") if blob is None else blob
 
-    def _get(self, digest: str, get: Callable[[int, str], None]) -> Blob:
+    def _get(self, digest: str, get: Callable[[Partial], None], url: str) -> Blob:
         place = self.path(digest)
         self._store.open_for_writing()
         for directory in (self._top, os.path.dirname(place)):
             make_private_directory(directory)
-        fd, staged = self._store.staging_file()
+        partial, keep = self._store.partial(url), False
         try:
-            get(fd, staged)
+            get(partial)
+            return self._put_in_place(partial, place)
+        except OSError as error:
+            raise_disk_error(error, place)
+        except (FetchError, KeyboardInterrupt):
+            keep = True
+            raise
+        finally:
+            partial.close(keep)
+
+    def _put_in_place(self, partial: Partial, place: str) -> Blob:
+        fd = os.open(partial.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            # Before it has a name by which it could be collected.
+            lock_fd(fd, partial.path, fcntl.LOCK_SH, wait=True)
             os.fsync(fd)
-            os.rename(staged, place)
+            os.rename(partial.path, place)
             fsync_directory(os.path.dirname(place))
-            # It was locked for ourselves alone as unfinished work.
-            lock_fd(fd, place, fcntl.LOCK_SH, wait=True)
-        except BaseException as error:
-            self._store.discard(staged)
+        except BaseException:
             os.close(fd)
-            if isinstance(error, OSError):
-                raise_disk_error(error, place)
             raise
         return Blob(fd, place, new=True)
 

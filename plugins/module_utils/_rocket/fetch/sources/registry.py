@@ -15,8 +15,9 @@ import hashlib
 from ...errors import FetchError, SpecError, printable
 from ...image.oci_convert import Layer
 from ...spec.oci_manifest import DOCUMENT_LIMIT, INDEXES, MANIFESTS
-from ...store.files import raise_disk_error, write_all
-from ..transports.base import MemorySink, Sink
+from ..download import may_go_on
+from ..stored import file_digest
+from ..transports.base import FileSink, MemorySink
 from .base import Document, DocumentSource, compression_of, digest_of, mismatch
 from .token import challenges, check_realm, get_token, token_url
 
@@ -26,54 +27,54 @@ if TYPE_CHECKING:
     from ...spec.oci_manifest import Descriptor
     from ...spec.oci_reference import RegistryReference
     from ...store.blobs import Blob, Blobs
+    from ...store.partial import Partial
     from ..credentials import Credentials
     from ..options import FetchOptions
-    from ..transports.base import Response
+    from ..transports.base import Response, Sink
     from ..transports.registry import Transports
     from .base import Count
 
 _WITHOUT_TLS = ("network-unreachable", "tls-failed", "http-malformed")
 
 
-class LayerSink(Sink):
-    """A staged file that is hashed while it comes.
+class LayerSink(FileSink):
+    """The download of a layer, hashed while it comes from its beginning.
 
-    Attributes:
-        done: bytes so far.
+    Args:
+        partial: where to.
+        algorithm: of the digest.
+        count: is told how many bytes more, or less, there are.
     """
 
-    def __init__(self, fd: int, path: str, algorithm: str, count: Count) -> None:
-        self._fd = fd
-        self._path = path
+    def __init__(self, partial: Partial, algorithm: str, count: Count) -> None:
         self._algorithm = algorithm
         self._count = count
+        self._counted = 0
         self._hash = hashlib.new(algorithm)
-        self.done = 0
+        self._hashed = 0
+        super().__init__(partial.fd, partial.path, self._tell, partial)
+        self._tell(self.done, 0)
+
+    def _tell(self, done: int, _total: int) -> None:
+        self._count(done - self._counted)
+        self._counted = done
 
     def restart(self) -> None:
-        import os
-
-        try:
-            os.ftruncate(self._fd, 0)
-            os.lseek(self._fd, 0, os.SEEK_SET)
-        except OSError as error:
-            raise_disk_error(error, self._path)
-        self._hash = hashlib.new(self._algorithm)
-        self._count(-self.done)
-        self.done = 0
+        super().restart()
+        self._hash, self._hashed = hashlib.new(self._algorithm), 0
+        self._tell(self.done, 0)
 
     def write(self, data: bytes) -> None:
-        try:
-            write_all(self._fd, data)
-        except OSError as error:
-            raise_disk_error(error, self._path, self.done + len(data))
-        self._hash.update(data)
-        self.done += len(data)
-        self._count(len(data))
+        if self._hashed == self.done:
+            self._hash.update(data)
+            self._hashed += len(data)
+        super().write(data)
 
     @property
     def digest(self) -> str:
-        """The digest of all bytes so far."""
+        """The digest of all bytes so far; of what was gone on with the file is read."""
+        if self._hashed != self.done:
+            return f"{self._algorithm}:{file_digest(self._path, self._algorithm)}"
         return f"{self._algorithm}:{self._hash.hexdigest()}"
 
 
@@ -134,13 +135,27 @@ class RegistrySource(DocumentSource):
     def layer(self, layer: Descriptor, blobs: Blobs, count: Count) -> Layer:
         """Return where a layer lies; one that the store has is not asked for."""
 
-        def get(fd: int, path: str) -> None:
-            sink = LayerSink(fd, path, layer.digest.partition(":")[0], count)
-            self._get(f"blobs/{layer.digest}", sink, layer.size, "layer", "*/*")
-            if sink.done != layer.size or sink.digest != layer.digest:
-                raise mismatch("layer", sink.digest, layer.digest)
+        path = f"blobs/{layer.digest}"
 
-        blob = blobs.obtain(layer.digest, layer.size, get)
+        def get(partial: Partial) -> None:
+            for again in (False, True):
+                if again:
+                    # What an earlier fetch had brought and the rest do not fit.
+                    partial.remember(None)
+                sink = LayerSink(partial, layer.digest.partition(":")[0], count)
+                try:
+                    response = self._get(path, sink, layer.size, "layer", "*/*")
+                except FetchError as error:
+                    if not may_go_on(error):
+                        partial.remember(None)
+                    raise
+                if sink.done == layer.size and sink.digest == layer.digest:
+                    return
+                if again or not response.resumed:
+                    partial.remember(None)
+                    raise mismatch("layer", sink.digest, layer.digest)
+
+        blob = blobs.obtain(layer.digest, layer.size, get, self._url(path))
         self._kept.append(blob)
         # One that was compared with its digest just now is only compared with that of its content once more.
         return Layer(blob.path, layer.size, 0, "" if blob.new else layer.digest, compression_of(layer))
@@ -158,8 +173,11 @@ class RegistrySource(DocumentSource):
         sink.restart()
         return self._get(f"manifests/{name}", sink, DOCUMENT_LIMIT, "manifest", accept)
 
+    def _url(self, path: str) -> str:
+        return f"{self._scheme}://{self._reference.host}/v2/{self._reference.repository}/{path}"
+
     def _get(self, path: str, sink: Sink, limit: int, what: str, accept: str) -> Response:
-        url = f"{self._scheme}://{self._reference.host}/v2/{self._reference.repository}/{path}"
+        url = self._url(path)
         transport = self._transports.of(url)
         for again in (False, True):
             headers = {"Accept": accept, **({"Authorization": self._authorization} if self._authorization else {})}
@@ -172,7 +190,8 @@ class RegistrySource(DocumentSource):
                     error.hint = "the registry does not take what it asked for: check that the credentials may read this repository"
                     raise
                 self._authorize(str(error.facts.get("challenge", "")), error)
-            sink.restart()
+            if sink.origin is None:
+                sink.restart()
         raise FetchError("a request was asked twice and answered by nothing", where=printable(url), code="http-malformed")
 
     def _authorize(self, challenge: str, refusal: FetchError) -> None:
