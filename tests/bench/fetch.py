@@ -88,6 +88,8 @@ class Bench:
 
     def _publish(self, root: Path, tag: str) -> None:
         """Build an image of the files, sign it, and serve both by name."""
+        from fetch_site import discovery_page
+
         command = [sys.executable, str(TOP / "build" / "rocket"), f"--local-config={self.place}/etc"]
         path, home = self.place / f"{tag}.aci", self.place / "gpg"
         gpg = ("gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "")
@@ -102,6 +104,7 @@ class Bench:
         quiet(*command, "image", "build", *labels, f"--output={path}", root)
         quiet(*command, "image", "sign", f"--gpg-homedir={home}", path)
         self.site.publish(path.read_bytes(), NAME, f"/{tag}.aci", signature=path.with_suffix(".aci.asc").read_bytes())
+        self.site.pages["/bench/web?ac-discovery=1"] = discovery_page(f"{NAME} https://example.com/{{version}}.{{ext}}")
         path.unlink()
 
     def rocket(self, target: Path, tag: str) -> None:
@@ -109,8 +112,8 @@ class Bench:
         self._fetch(target, f"docker://{self.names[tag]}")
 
     def signed(self, target: Path, tag: str) -> None:
-        """Fetch, verify the signature, store and render."""
-        self._fetch(target, f"https://example.com/{tag}.aci", f"example.com=127.0.0.1:{self.site.port}")
+        """Find by name, fetch, verify the signature, store and render."""
+        self._fetch(target, f"{NAME}:{tag}", f"example.com=127.0.0.1:{self.site.port}")
 
     def _fetch(self, target: Path, reference: str, *connections: str) -> None:
         script = ROCKET.format(package=str(TOP / "plugins" / "module_utils"))
