@@ -169,3 +169,21 @@ def test_a_tree_that_is_there_stays(site, fetcher, store, trees):
     site.pages["/images/again.aci"], site.pages["/images/again.aci.asc"] = data, signed(data)
     assert fetcher(render=True, pull_policy="update").get("example.com/app").record.id == record.id
     assert os.stat(store.tree(record.id)).st_ino == before and trees() == [record.id]
+
+
+def test_what_is_fetched_is_planned_as_a_fetch_alone(site, fetcher, trees):
+    site.publish(archive())
+    assert [step.action for step in fetcher(render=True).plan("example.com/app").steps] == ["fetch"]
+    fetcher().get("example.com/app")
+    site.publish(archive(files=FILES))
+    assert [step.action for step in fetcher(render=True, pull_policy="update").plan("example.com/app", "latest").steps] == ["fetch"]
+
+
+def test_an_image_that_was_removed_meanwhile_gets_no_tree(store, tmp_path, trees):
+    (tmp_path / "a.aci").write_bytes(archive())
+    staged = staged_tree.StagedTree(store)
+    with open(tmp_path / "a.aci", "rb") as file:
+        assert staged.fill(file.fileno()).image_id
+    staged.enter()
+    staged.close()
+    assert trees() == []

@@ -117,3 +117,13 @@ def test_progress_counts_what_was_there(site, image, store, options):
     Fetcher(store, None, replace(options), lambda done, total: told.append((done, total))).fetch(pinned(image))
     assert told[-1][0] == told[-1][1] and all(done <= total for done, total in told)
     assert [start for start, _count in layer.page.served] == [200_000, 250_000]
+
+
+def test_what_nobody_has_any_more_is_not_kept(site, image, registry, store, nothing_published):
+    layer = Layer(site, image)
+    left(store, layer)
+    del site.pages[layer.path]
+    with pytest.raises(FetchError) as caught:
+        registry.fetch(pinned(image))
+    assert caught.value.facts["status"] == 404
+    nothing_published()

@@ -53,7 +53,6 @@ class LayerSink(FileSink):
         self._hash = hashlib.new(algorithm)
         self._hashed = 0
         super().__init__(partial.fd, partial.path, self._tell, partial)
-        self._tell(self.done, 0)
 
     def _tell(self, done: int, _total: int) -> None:
         self._count(done - self._counted)
@@ -65,9 +64,8 @@ class LayerSink(FileSink):
         self._tell(self.done, 0)
 
     def write(self, data: bytes) -> None:
-        if self._hashed == self.done:
-            self._hash.update(data)
-            self._hashed += len(data)
+        self._hash.update(data)
+        self._hashed += len(data)
         super().write(data)
 
     @property
