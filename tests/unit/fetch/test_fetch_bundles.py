@@ -344,6 +344,16 @@ def test_a_locked_image_that_was_signed_is_verified_though_its_id_fits(write, fe
     nothing_published()
 
 
+def test_a_dependency_that_a_manifest_names_by_image_id_is_locked_under_it(write, fetch, plan, store):
+    base = BASE.said["id"]
+    app = part("a", {"imageName": NAMES["b"], "imageID": base}, named=True)
+    own = Locked("example.com/a", app.said["id"], NAMES["a"], signed_by=SIGNED, dependencies=(base,))
+    lock = Lock((own, Locked(base, base, NAMES["b"], signed_by=SIGNED)))
+    reference = write(BASE, app)
+    fetch(reference, lock=lock)
+    assert len(store.ids()) == 2 and not plan(reference, lock=lock).changed
+
+
 def test_under_a_lock_a_dependency_means_what_it_is_locked_to(write, fetch, store):
     """The bundle has a newer one of the name too; the reference of the manifest is locked to the other one."""
     newer = part("b", data=made("b", labels=(("version", "2.0"),)), labels={"version": "2.0"})

@@ -60,7 +60,7 @@ class _Closure:
         """
         name = name_of(dependency)
         try:
-            locked = locked_as(str(name), self._options)
+            locked = locked_as(dependency.image_id or str(name), self._options)
         except NotFound as error:
             error.where = f"{where}: {error.where}" if error.where else where
             raise
