@@ -218,24 +218,20 @@ plan:
       returned: always
 """
 
-import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._ansible.fetching import fetch_options, fetch_options_of
+from ..module_utils._ansible.fetching import fetch_options, fetch_options_of, read_lock
 from ..module_utils._ansible.host import host_options, insecure_options, paths_of
 from ..module_utils._ansible.outcome import finish, guarded
 from ..module_utils._rocket.errors import NotFound, UsageError
 from ..module_utils._rocket.fetch.fetcher import Fetcher
+from ..module_utils._rocket.fetch.reference import is_bundle_reference
 from ..module_utils._rocket.plan import Plan, Step
-from ..module_utils._rocket.run.names import Names
-from ..module_utils._rocket.spec.bundle import is_bundle_reference
-from ..module_utils._rocket.spec.lock import Lock
 from ..module_utils._rocket.store.record import ImageRecord
 from ..module_utils._rocket.store.store import Store
-from ..module_utils._rocket.trust.keyring import Keyring
-from ..module_utils._rocket.trust.verify import Verifier
+from ..module_utils._rocket.trust.late import LateVerifier
 
 
 def described(record: ImageRecord) -> dict[str, t.Any]:
@@ -251,6 +247,8 @@ def described(record: ImageRecord) -> dict[str, t.Any]:
 
 def remove(module: AnsibleModule, store: Store) -> t.NoReturn:
     """Have the image not in the store, and exit."""
+    from ..module_utils._rocket.run.names import Names
+
     if is_bundle_reference(module.params["name"]):
         raise UsageError("a bundle is no image of the store", where=module.params["name"], hint="name the images that were in it")
     try:
@@ -281,10 +279,9 @@ def work(module: AnsibleModule) -> t.NoReturn:
         pull_policy="update" if parameters["state"] == "latest" else "new",
         expected_id=parameters["image_id"] or "",
         render=parameters["render"],
-        lock=None if lock is None else Lock.from_json(lock, "lock"),
+        lock=None if lock is None else read_lock(lock),
     )
-    verifier = Verifier(Keyring(paths), time.time)
-    fetcher = Fetcher(store, verifier, options)
+    fetcher = Fetcher(store, LateVerifier(paths), options)
     plan = fetcher.plan(parameters["name"], parameters["state"])
     if plan.changed and module.check_mode:
         finish(module, plan)

@@ -135,7 +135,6 @@ plan:
       returned: always
 """
 
-import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -149,8 +148,7 @@ from ..module_utils._rocket.host.lock_file import plan_file, write_lock
 from ..module_utils._rocket.run.declared_images import declared_images
 from ..module_utils._rocket.spec.values import check_platform
 from ..module_utils._rocket.store.store import Store
-from ..module_utils._rocket.trust.keyring import Keyring
-from ..module_utils._rocket.trust.verify import Verifier
+from ..module_utils._rocket.trust.late import LateVerifier
 
 
 def work(module: AnsibleModule) -> t.NoReturn:
@@ -160,7 +158,7 @@ def work(module: AnsibleModule) -> t.NoReturn:
     check_absolute(path)
     platforms = [check_platform(text, f"platforms[{index}]") for index, text in enumerate(parameters["platforms"])]
     references = [*declared_images(parameters["pods"], "pods"), *parameters["images"]]
-    locking = Locking(Store(paths), Verifier(Keyring(paths), time.time), fetch_options_of(parameters))
+    locking = Locking(Store(paths), LateVerifier(paths), fetch_options_of(parameters))
     outcome = plan_file(path, references, locking, platforms, parameters["update"])
     if outcome.plan.changed and not module.check_mode:
         write_lock(path, outcome.lock)

@@ -12,6 +12,9 @@ import typing as t
 from .._rocket.fetch.options import FetchOptions, parse_connection, parse_token_server
 from .host import paths_of
 
+if t.TYPE_CHECKING:
+    from .._rocket.spec.lock import Lock
+
 
 def fetch_options() -> dict[str, t.Any]:
     """Return the argument spec of how to reach the sources of images."""
@@ -35,3 +38,10 @@ def fetch_options_of(parameters: dict[str, t.Any], **changes: t.Any) -> FetchOpt
         token_servers=tuple(map(parse_token_server, parameters["token_servers"])),
         **changes,
     )
+
+
+def read_lock(value: dict[str, t.Any]) -> Lock:
+    """Return the lock that a module was given; raises SpecError."""
+    from .._rocket.spec.lock import Lock
+
+    return Lock.from_json(value, "lock")

@@ -13,7 +13,7 @@ import pytest
 from fetch_site import archive, signed
 
 from _rocket.errors import Busy, FetchError, NotFound, StoreError, TrustError
-from _rocket.fetch import closure
+from _rocket.fetch import closure, gather
 from _rocket.fetch import fetcher as fetching
 from _rocket.store import dependencies
 from _rocket.store.collect import collect, plan_gc
@@ -286,15 +286,15 @@ def test_an_image_that_another_process_fetches_is_waited_for_with_nothing_held(s
 def test_a_fetch_does_not_begin_again_for_ever(serve, fetcher, store, monkeypatch, nothing_published):
     serve("b")
     serve("a", "b")
-    monkeypatch.setattr(fetching, "_TURNS", 3)
-    real = fetching.Fetcher._dependency
+    monkeypatch.setattr(gather, "_TURNS", 3)
+    real = gather.Gather._dependency
 
     def elsewhere(self, need, held, progress):
-        raise fetching.Elsewhere("fetch example.com/b")
+        raise gather.Elsewhere("fetch example.com/b")
 
-    monkeypatch.setattr(fetching.Fetcher, "_dependency", elsewhere)
+    monkeypatch.setattr(gather.Gather, "_dependency", elsewhere)
     with pytest.raises(Busy):
         fetcher().get("example.com/a")
     nothing_published()
-    monkeypatch.setattr(fetching.Fetcher, "_dependency", real)
+    monkeypatch.setattr(gather.Gather, "_dependency", real)
     assert fetcher().get("example.com/a")

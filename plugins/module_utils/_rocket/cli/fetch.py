@@ -64,18 +64,15 @@ def execute(context: Context, words: Sequence[str]) -> int:
         output.write(options.help_text(COMMAND))
         return 0
     packages.reach()
-    import time
-
     from ..fetch.fetcher import Fetcher
     from ..store.store import Store
-    from ..trust.keyring import Keyring
-    from ..trust.verify import Verifier
+    from ..trust.late import LateVerifier
 
     values = parsed.values
     for name in ("--image-id", "--name", "--signature"):
         if values.has(name) and len(parsed.arguments) > 1:
             raise UsageError("is about one image, and several are named", where=name, hint="fetch them one by one")
-    store, verifier = Store(context.paths), Verifier(Keyring(context.paths), time.time)
+    store, verifier = Store(context.paths), LateVerifier(context.paths)
     quiet = values.flag("--quiet")
     meter = None if quiet else progress.meter()
     fetcher = Fetcher(store, verifier, fetch_options(context, values), meter)

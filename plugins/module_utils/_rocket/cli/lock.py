@@ -82,12 +82,9 @@ def execute(context: Context, words: Sequence[str]) -> int:
 
 
 def _locking(context: Context, values: options.Values) -> Locking:
-    import time
-
     from ..fetch.locking import Locking
     from ..store.store import Store
-    from ..trust.keyring import Keyring
-    from ..trust.verify import Verifier
+    from ..trust.late import LateVerifier
 
     quiet = values.flag("--quiet")
     meter = None if quiet else progress.meter()
@@ -98,8 +95,7 @@ def _locking(context: Context, values: options.Values) -> Locking:
         if not quiet:
             output.note(f"{reference} for {platform}: {told(fetched)}")
 
-    verifier = Verifier(Keyring(context.paths), time.time)
-    return Locking(Store(context.paths), verifier, fetch_options(context, values), meter, tell)
+    return Locking(Store(context.paths), LateVerifier(context.paths), fetch_options(context, values), meter, tell)
 
 
 def _declared(path: str) -> tuple[str, ...]:

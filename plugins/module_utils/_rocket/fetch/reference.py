@@ -7,7 +7,7 @@ Not handled here: names and labels themselves (spec/image_name.py).
 
 from __future__ import annotations
 
-from ..errors import SpecError, UsageError, printable
+from ..errors import NotFound, SpecError, UsageError, printable
 from ..record import Record
 from ..spec.identifier import is_lower_hex
 from ..spec.image_name import ImageName
@@ -110,3 +110,13 @@ def parse_reference(text: str) -> Reference:
 
     check_url(text, ("https", "http"))
     return UrlReference(text)
+
+
+def no_source(wanted: ImageId) -> NotFound:
+    """Return the error for an image ID that is not in the store: it does not say where from."""
+    return NotFound(f"no image with ID {wanted} in the store", hint="fetch it by name, URL or file, with this ID as the expected one")
+
+
+def is_bundle_reference(text: str) -> bool:
+    """Return whether `text` is meant to be a reference to a bundle."""
+    return text.startswith("bundle:")

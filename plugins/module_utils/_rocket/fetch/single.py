@@ -10,7 +10,7 @@ from ..spec.image_name import ImageName
 from .download import Arrived, Download
 from .fetched import Fetched
 from .places import place_of_file, places_of_name
-from .reference import FileReference, ImageId
+from .reference import FileReference, ImageId, no_source
 from .stored import Stored
 from .transports.registry import Transports
 from .verification import needs_signature
@@ -182,11 +182,6 @@ class Single:
         if not self.stored.can_ask(current, place.image):
             return None
         return transports.of(place.image).ask(place.image, current.etag, place.own)
-
-
-def no_source(wanted: ImageId) -> NotFound:
-    """Return the error for an image ID that is not in the store: it does not say where from."""
-    return NotFound(f"no image with ID {wanted} in the store", hint="fetch it by name, URL or file, with this ID as the expected one")
 
 
 def _none_of(failures: list[RocketError]) -> RocketError:

@@ -7,14 +7,42 @@ A lock narrows what is accepted. It takes the place of a signature only for imag
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from ..errors import FetchError, NotFound, UsageError
 from ..record import replace
 from ..spec.oci_reference import RegistryReference, is_oci_reference, parse_oci_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..spec.lock import Locked
     from .options import FetchOptions
+
+
+@contextmanager
+def under_lock(reference: str, options: FetchOptions, key: str = "") -> Iterator[tuple[str, FetchOptions]]:
+    """Give what is asked for and how: under a lock the very image that it names; errors of the block say what drifted.
+
+    Args:
+        reference: what is asked for.
+        options: what the operator said.
+        key: what the lock has it under, where that is not the reference.
+
+    Raises:
+        NotFound: code ``not-locked``.
+        UsageError: another image ID is expected at the same time.
+    """
+    locked = locked_as(key or reference, options)
+    if locked is None:
+        yield reference, options
+        return
+    try:
+        yield fixed(reference, locked), narrowed(options, locked)
+    except FetchError as error:
+        told(error, locked)
+        raise
 
 
 def locked_as(reference: str, options: FetchOptions) -> Locked | None:

@@ -129,6 +129,7 @@ def _carry_fetch() -> None:
         download,
         fetched,
         fetcher,
+        gather,
         keys,
         layered,
         locking,
@@ -298,7 +299,7 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, layout, own_key, standing, usability, verify
+    from ..trust import describe, key_file, keyring, late, layout, own_key, standing, usability, verify
 
 
 def _carry_trust_openpgp() -> None:

@@ -65,7 +65,7 @@ class _Wanted(Record):
     capabilities: bool
     openat2: bool
     listing: bool
-    inspect: bool
+    inspect: bool = False
 
 
 def extract(

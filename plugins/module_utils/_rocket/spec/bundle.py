@@ -27,11 +27,6 @@ MOST_IMAGES = 256
 SIGNATURE_LIMIT = 64 << 10
 
 
-def is_bundle_reference(text: str) -> bool:
-    """Return whether `text` is meant to be a reference to a bundle."""
-    return text.startswith(SCHEME)
-
-
 def bundle_path(text: str) -> str:
     """Return the path in ``bundle:FILE``.
 
@@ -39,7 +34,7 @@ def bundle_path(text: str) -> str:
         UsageError: it is no such reference.
     """
     path = text[len(SCHEME) :]
-    if not is_bundle_reference(text) or not path or path.startswith("//") or "\0" in path:
+    if not text.startswith(SCHEME) or not path or path.startswith("//") or "\0" in path:
         raise UsageError("names no bundle", where=printable(text), hint=f"write {SCHEME}/PATH, without //")
     return path
 

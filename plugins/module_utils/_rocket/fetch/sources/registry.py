@@ -59,11 +59,13 @@ class LayerSink(FileSink):
         self._counted = done
 
     def restart(self) -> None:
+        """Forget what was written."""
         super().restart()
         self._hash, self._hashed = hashlib.new(self._algorithm), 0
         self._tell(self.done, 0)
 
     def write(self, data: bytes) -> None:
+        """Take further bytes."""
         self._hash.update(data)
         self._hashed += len(data)
         super().write(data)

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: The appc.rocket contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A verifier whose keyring, and whose code, is read when something is to be verified: most fetches find all that they want."""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..paths import Paths
+    from ..store.verdict import Verdict
+    from .verify import Verifier
+
+
+class LateVerifier:
+    """What Verifier is, of the keys that a host trusts now.
+
+    Args:
+        paths: of the host.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def require_key(self, name: str) -> None:
+        """Raise TrustError unless some key is trusted for the name."""
+        self._verifier().require_key(name)
+
+    def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
+        """Return the verdict on a file; raises as Verifier.verify()."""
+        return self._verifier().verify(fd, signature, name)
+
+    def _verifier(self) -> Verifier:
+        from .keyring import Keyring
+        from .verify import Verifier
+
+        return Verifier(Keyring(self._paths), time.time)
