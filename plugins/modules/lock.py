@@ -148,7 +148,9 @@ from ..module_utils._rocket.host.lock_file import plan_file, write_lock
 from ..module_utils._rocket.run.declared_images import declared_images
 from ..module_utils._rocket.spec.values import check_platform
 from ..module_utils._rocket.store.store import Store
+from ..module_utils._rocket.store.verdict import Verdict
 from ..module_utils._rocket.trust.late import LateVerifier
+from ..module_utils._rocket.trust.standing import check_standing
 
 
 def work(module: AnsibleModule) -> t.NoReturn:
@@ -158,7 +160,11 @@ def work(module: AnsibleModule) -> t.NoReturn:
     check_absolute(path)
     platforms = [check_platform(text, f"platforms[{index}]") for index, text in enumerate(parameters["platforms"])]
     references = [*declared_images(parameters["pods"], "pods"), *parameters["images"]]
-    locking = Locking(Store(paths), LateVerifier(paths), fetch_options_of(parameters))
+
+    def standing(verdict: Verdict, name: str) -> None:
+        check_standing(verdict, name, paths, parameters["insecure_options"])
+
+    locking = Locking(Store(paths), LateVerifier(paths), fetch_options_of(parameters), standing=standing)
     outcome = plan_file(path, references, locking, platforms, parameters["update"])
     if outcome.plan.changed and not module.check_mode:
         write_lock(path, outcome.lock)

@@ -307,3 +307,18 @@ def test_what_nobody_vouches_for_is_not_run_where_the_lock_was_made(site, lock, 
     push(site, Image(LOWER, UPPER))
     lock(REFERENCE)
     assert store.resolve(REFERENCE).verdict.kind == "insecure"
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+def test_what_is_in_the_store_is_held_against_the_trust_of_today(serve, store, verifier, options, fetcher, letter):
+    serve("b")
+    serve("a", "b")
+    fetcher().get("example.com/a")
+
+    def standing(verdict, name):
+        if name == f"example.com/{letter}":
+            raise TrustError(f"{verdict.signers[0].fingerprint} is not trusted any more", where=name)
+
+    with pytest.raises(TrustError, match="any more") as caught:
+        Locking(store, verifier, options, standing=standing).resolve(["example.com/a"], [AMD64])
+    assert "example.com/a" in caught.value.where

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..errors import FetchError, UsageError
 from . import options, output, packages, progress
+from .declare import standing
 from .fetch import NETWORK, fetch_options, told
 
 TYPE_CHECKING = False
@@ -95,7 +96,8 @@ def _locking(context: Context, values: options.Values) -> Locking:
         if not quiet:
             output.note(f"{reference} for {platform}: {told(fetched)}")
 
-    return Locking(Store(context.paths), LateVerifier(context.paths), fetch_options(context, values), meter, tell)
+    fetching = fetch_options(context, values)
+    return Locking(Store(context.paths), LateVerifier(context.paths), fetching, meter, tell, standing(context))
 
 
 def _declared(path: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..store.record import ImageRecord
     from ..store.store import Store
+    from ..store.verdict import Verdict
     from .fetched import Fetched
     from .options import FetchOptions, Progress
     from .verification import Verifier
@@ -39,6 +40,7 @@ class Locking:
         options: what the operator said about fetching; policy, platform and lock are chosen here.
         progress: is told (bytes done, bytes in all or 0) while an image comes.
         tell: is told what was fetched for a reference and platform.
+        standing: raises where a stored signature is not one by a key that is trusted today.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Locking:
         options: FetchOptions,
         progress: Progress | None = None,
         tell: Callable[[str, str, Fetched], None] | None = None,
+        standing: Callable[[Verdict, str], None] | None = None,
     ) -> None:
         self._store = store
         self._verifier = verifier
         self._options = options
         self._progress = progress
         self._tell = tell
+        self._standing = standing
 
     def resolve(self, references: Iterable[str], platforms: Sequence[str], kept: Lock | None = None) -> Lock:
         """Return the lock of these references for these platforms.
@@ -80,6 +84,7 @@ class Locking:
             return
         try:
             fetched = self._fetch(reference, platform)
+            self._check(fetched)
         except RocketError as error:
             label = f"{reference} for {platform}" if several else reference
             if reference not in error.where or several:
@@ -90,6 +95,12 @@ class Locking:
         for key, record in ((reference, fetched.record), *fetched.stands_on):
             if not _keep(key, platform, former, here):
                 here[key, platform] = _locked(key, platform, record)
+
+    def _check(self, fetched: Fetched) -> None:
+        """Hold against today's trust what was in the store before."""
+        for record in (fetched.record, *(record for _key, record in fetched.stands_on)):
+            if self._standing is not None and record.verdict.kind == "signed":
+                self._standing(record.verdict, record.name)
 
     def _fetch(self, reference: str, platform: str) -> Fetched:
         options = replace(self._options, platform=platform, pull_policy="update", lock=None)
