@@ -71,3 +71,28 @@ def signals_stay_as_they_were():
     for number, action in zip(watched, actions):
         signal.signal(number, action)
     assert not changed, f"the test left other actions for {' '.join(changed)}"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate authority of the tests' own."""
+    pytest.importorskip("cryptography")
+    from fetch_site import Authority
+
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def certificate(authority):
+    """A good certificate of the site, with its key."""
+    return authority.certificate()
+
+
+@pytest.fixture
+def site(certificate):
+    """An HTTPS server on loopback."""
+    from fetch_site import Site
+
+    running = Site(certificate)
+    yield running
+    running.close()

@@ -10,30 +10,13 @@ import os
 import shutil
 
 import pytest
-from fetch_site import Authority, FakeVerifier, Site, archive, signed
+from fetch_site import FakeVerifier, archive, signed
 
 from _rocket.fetch.fetcher import Fetcher
 from _rocket.fetch.options import FetchOptions
 from _rocket.paths import Paths
 from _rocket.record import replace
 from _rocket.store.store import Store
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="session")
-def certificate(authority):
-    return authority.certificate()
-
-
-@pytest.fixture
-def site(certificate):
-    running = Site(certificate)
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import os
 
 import pytest
-from fetch_site import Authority, Site, archive, discovery_page, random_bytes
+from fetch_site import archive, discovery_page, random_bytes
 from ranged_content import Ranged
 from test_ansible_modules import TARGET_PYTHON, Fleet
 
@@ -21,18 +21,6 @@ def host(tmp_path_factory, collections):
     if not os.path.exists(TARGET_PYTHON):
         pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
     return Fleet(tmp_path_factory.mktemp("fetching"), collections)
-
-
-@pytest.fixture
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def site(authority):
-    running = Site(authority.certificate())
-    yield running
-    running.close()
 
 
 def configure(host):

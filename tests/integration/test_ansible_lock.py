@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import yaml
-from fetch_site import Authority, Site, archive
+from fetch_site import archive
 from test_ansible_modules import TARGET_PYTHON, Fleet
 
 from _rocket.host.lock_file import read_lock
@@ -20,12 +20,10 @@ MODULE = "appc.rocket.lock"
 
 
 @pytest.fixture
-def site(tmp_path):
-    authority = Authority(tmp_path)
-    running = Site(authority.certificate())
-    running.authority = authority.file
-    yield running
-    running.close()
+def site(site, authority):
+    """The site, which says whose certificate it has."""
+    site.authority = authority.file
+    return site
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import re
 
 import pytest
-from fetch_site import Authority, Site, archive, random_bytes
+from fetch_site import archive, random_bytes
 
 from _rocket.cli import fetch as command
 from _rocket.cli import progress
@@ -21,18 +21,6 @@ from _rocket.store.verdict import Signer, Verdict
 
 NAME = "example.com/app"
 SECRET = "s3cr3t-of-the-command"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def site(authority):
-    running = Site(authority.certificate())
-    yield running
-    running.close()
 
 
 @pytest.fixture

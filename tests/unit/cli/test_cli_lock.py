@@ -8,22 +8,10 @@ import json
 import re
 
 import pytest
-from fetch_site import Authority, Site, archive
+from fetch_site import archive
 
 from _rocket.cli.main import main
 from _rocket.host.lock_file import read_lock
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def site(authority):
-    running = Site(authority.certificate())
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -5,29 +5,13 @@
 from __future__ import annotations
 
 import pytest
-from fetch_site import Authority, FakeVerifier, Site, archive
+from fetch_site import FakeVerifier, archive
+from oci_registry import Registry
 
 from _rocket.fetch.fetcher import Fetcher, FetchOptions
 from _rocket.image.check import inspect
 from _rocket.record import replace
 from _rocket.store.store import Store
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture(scope="session")
-def certificate(authority):
-    return authority.certificate()
-
-
-@pytest.fixture
-def site(certificate):
-    running = Site(certificate)
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -80,3 +64,27 @@ def serve(site, tmp_path):
         return inspect(str(tmp_path / "x.aci")).image_id, data
 
     return make
+
+
+@pytest.fixture
+def registry(store, options, tmp_path):
+    """The store's host before a registry."""
+    return Registry(store, options, tmp_path)
+
+
+@pytest.fixture
+def fetch(registry):
+    """Fetch from the registry; the record of the image."""
+    return registry.fetch
+
+
+@pytest.fixture
+def refusal(registry, nothing_published):
+    """Fetch from the registry what is refused; the error. Nothing is left of it."""
+
+    def run(*words, **changes):
+        error = registry.refusal(*words, **changes)
+        nothing_published()
+        return error
+
+    return run

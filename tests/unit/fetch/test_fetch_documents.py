@@ -20,8 +20,8 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 TEXT = (TOP / "docs" / "fetching.md").read_text()
 FETCH = TOP / "plugins" / "module_utils" / "_rocket" / "fetch"
 # What the page is about.
-FILES = ("addresses", "configuration", "credentials", "discovery", "download", "fetcher", "operator_file", "places", "reference", "stored")
-FILES += ("under_lock", "verification", "transports/*")
+FILES = ("addresses", "configuration", "credentials", "discovery", "download", "fetcher", "gather", "keys", "operator_file", "places")
+FILES += ("reference", "rendering", "single", "stored", "under_lock", "verification", "transports/*")
 
 
 @pytest.fixture

@@ -297,6 +297,9 @@ def test_an_image_of_a_registry_is_locked_by_its_digest_and_stays_when_its_tag_m
     got = elsewhere(lock=made).get(REFERENCE)
     assert got.record.id == entry.image_id and got.record.verdict.kind == "pinned"
     assert elsewhere.store.resolve(REFERENCE).id == entry.image_id
+    asked = len(site.requests)
+    assert not elsewhere(lock=made).plan(REFERENCE, "latest").changed and elsewhere(lock=made).get(REFERENCE).place == "store"
+    assert len(site.requests) == asked, "what is locked and there is not asked for"
     with pytest.raises(TrustError):
         elsewhere(pull_policy="update").get(REFERENCE)
     assert lock(REFERENCE, kept=made) == made

@@ -13,7 +13,7 @@ import sys
 
 import pytest
 from oci_images import DOCKER_INDEX, DOCKER_MANIFEST, END, INDEX, MANIFEST, Image, index_of, sha256
-from oci_registry import LOWER, REFERENCE, REPOSITORY, UPPER, Registry, document, guard, push
+from oci_registry import LOWER, REFERENCE, REPOSITORY, UPPER, document, guard, push
 
 from _rocket.errors import NotFound, RocketError, SpecError, TrustError
 from _rocket.fetch.fetcher import Fetcher
@@ -23,21 +23,6 @@ from _rocket.store.blobs import Blobs
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "image"))
 
 from image_archives import canary, file, snapshot, symlink
-
-
-@pytest.fixture
-def fetch(site, store, options, tmp_path):
-    return Registry(store, options, tmp_path).fetch
-
-
-@pytest.fixture
-def refusal(site, store, options, tmp_path, nothing_published):
-    def run(reference=REFERENCE, **changes):
-        error = Registry(store, options, tmp_path).refusal(reference, **changes)
-        nothing_published()
-        return error
-
-    return run
 
 
 def paths_asked(site):

@@ -9,7 +9,7 @@ import os
 import pytest
 from fetch_site import random_bytes
 from oci_images import END, Image
-from oci_registry import LOWER, REFERENCE, REPOSITORY, Registry, guard, push
+from oci_registry import LOWER, REFERENCE, REPOSITORY, guard, push
 from ranged_content import Ranged
 
 from _rocket.errors import FetchError
@@ -36,11 +36,6 @@ class Layer:
 @pytest.fixture
 def image(site):
     return push(site, Image(LOWER, file(b"large", random_bytes(300_000)) + END))
-
-
-@pytest.fixture
-def registry(store, options, tmp_path):
-    return Registry(store, options, tmp_path)
 
 
 def pinned(image):

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from oci_images import Image, sha256
-from oci_registry import LOWER, REFERENCE, REPOSITORY, UPPER, Registry, basic, configured, guard, push, tokens_of
+from oci_registry import LOWER, REFERENCE, REPOSITORY, UPPER, basic, configured, guard, push, tokens_of
 
 from _rocket.errors import FetchError
 from _rocket.fetch.fetcher import Fetcher
@@ -18,21 +18,6 @@ from _rocket.fetch.sources.token import challenges, check_realm
 from _rocket.record import replace
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "image"))
-
-
-@pytest.fixture
-def fetch(site, store, options, tmp_path):
-    return Registry(store, options, tmp_path).fetch
-
-
-@pytest.fixture
-def refusal(site, store, options, tmp_path, nothing_published):
-    def run(reference=REFERENCE, **changes):
-        error = Registry(store, options, tmp_path).refusal(reference, **changes)
-        nothing_published()
-        return error
-
-    return run
 
 
 def test_a_token_is_asked_for_once_with_the_smallest_scope(fetch, site):

@@ -13,7 +13,7 @@ import os
 import time
 from contextlib import contextmanager
 
-from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, StoreError, TrustError, UsageError, printable
+from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, TrustError, UsageError, printable
 from ..plan import Plan, Step
 from ..platform import fits
 from ..record import replace
@@ -23,6 +23,7 @@ from ..store.record import new_record
 from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .fetched import Fetched
+from .reference import ImageId
 from .sources.opener import open_source
 from .stored import Stored
 from .transports.base import too_large
@@ -126,27 +127,16 @@ class Layered:
 
     def _find(self, wanted: OciReference) -> ImageRecord | None:
         """Return the stored image for a reference, whatever its verdict; what lies on this host is looked at for that."""
-        expected = self._options.expected_id
-        if expected:
-            try:
-                found = [self._store.find_id(expected)]
-            except NotFound:
-                return None
-            except StoreError as error:
-                # Damage is healed by fetching again; anything else stops.
-                if error.code != "damaged":
-                    raise
-                return None
-        elif isinstance(wanted, RegistryReference):
+        if self._options.expected_id:
+            return self._stored.find(ImageId(self._options.expected_id))
+        if isinstance(wanted, RegistryReference):
             found = self._store.converted(wanted.image_name(), wanted.digest)
         else:
             with self._open(wanted) as source:
                 image = source.image(self._arch)
             self._check_pinned(wanted, image)
             found = self._store.converted(image.name, image.digests[-1])
-        return next(
-            (each for each in found if has_blob(self._store, each) and (expected or fits(each.labels, self._options.host_labels))), None
-        )
+        return next((each for each in found if has_blob(self._store, each) and fits(each.labels, self._options.host_labels)), None)
 
     def _present(self, wanted: OciReference) -> ImageRecord | None:
         record, policy = self._find(wanted), self._options.pull_policy

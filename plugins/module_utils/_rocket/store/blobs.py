@@ -13,10 +13,11 @@ from __future__ import annotations
 import fcntl
 import os
 
-from ..errors import Busy, FetchError
+from ..errors import FetchError
 from ..spec.oci_reference import DIGESTS, is_digest
 from .files import fsync_directory, make_private_directory, raise_disk_error
 from .locks import lock_fd, same_file
+from .staging import abandoned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Blobs:
 
     def is_idle(self, digest: str, before: int | None = None) -> bool:
         """Return whether nobody uses the layer now, nor did since `before`, seconds since the epoch, where that is given."""
-        fd = self._unused(digest)
+        fd = abandoned(self.path(digest))
         if fd is None:
             return False
         try:
@@ -195,7 +196,7 @@ class Blobs:
         Raises:
             StoreError: the disk refused.
         """
-        fd = self._unused(digest)
+        fd = abandoned(self.path(digest))
         if fd is None:
             return False
         try:
@@ -216,24 +217,3 @@ class Blobs:
         if stamp != self._named[0]:
             self._named = (stamp, self._store.layers())
         return self._named[1]
-
-    def _unused(self, digest: str) -> int | None:
-        """Return a descriptor of a layer, locked for ourselves alone; None where it is gone or in use."""
-        path = self.path(digest)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise_disk_error(error, path)
-        try:
-            lock_fd(fd, path, fcntl.LOCK_EX, wait=False)
-            if same_file(fd, path):
-                return fd
-        except Busy:
-            pass
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
-        return None

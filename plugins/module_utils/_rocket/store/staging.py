@@ -111,7 +111,7 @@ def _keep(fd: int, path: str) -> bool:
 
 
 def abandoned(path: str) -> int | None:
-    """Return a locked descriptor of the entry if its maker is dead, else None; the caller removes it, then closes.
+    """Return a locked descriptor of what nobody holds, else None; the caller removes it, then closes.
 
     Raises:
         StoreError: it cannot be opened.

@@ -22,6 +22,7 @@ class LateVerifier:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+        self._made: Verifier | None = None
 
     def require_key(self, name: str) -> None:
         """Raise TrustError unless some key is trusted for the name."""
@@ -35,4 +36,6 @@ class LateVerifier:
         from .keyring import Keyring
         from .verify import Verifier
 
-        return Verifier(Keyring(self._paths), time.time)
+        if self._made is None:
+            self._made = Verifier(Keyring(self._paths), time.time)
+        return self._made

@@ -138,22 +138,21 @@ class RegistrySource(DocumentSource):
         path = f"blobs/{layer.digest}"
 
         def get(partial: Partial) -> None:
+            sink = LayerSink(partial, layer.digest.partition(":")[0], count)
             for again in (False, True):
-                if again:
-                    # What an earlier fetch had brought and the rest do not fit.
-                    partial.remember(None)
-                sink = LayerSink(partial, layer.digest.partition(":")[0], count)
                 try:
                     response = self._get(path, sink, layer.size, "layer", "*/*")
                 except FetchError as error:
                     if not may_go_on(error):
                         partial.remember(None)
                     raise
-                if sink.done == layer.size and sink.digest == layer.digest:
+                found = sink.digest
+                if sink.done == layer.size and found == layer.digest:
                     return
+                # Or what an earlier fetch had brought and the rest do not fit.
+                sink.restart()
                 if again or not response.resumed:
-                    partial.remember(None)
-                    raise mismatch("layer", sink.digest, layer.digest)
+                    raise mismatch("layer", found, layer.digest)
 
         blob = blobs.obtain(layer.digest, layer.size, get, self._url(path))
         self._kept.append(blob)
