@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from bundle_parts import BundleHost
 from fetch_site import FakeVerifier, archive
 from oci_registry import Registry
 
@@ -88,3 +89,9 @@ def refusal(registry, nothing_published):
         return error
 
     return run
+
+
+@pytest.fixture
+def bundle_host(store, verifier, tmp_path, monkeypatch):
+    """A host that is given bundles and has no network."""
+    return BundleHost(store, verifier, tmp_path, monkeypatch)

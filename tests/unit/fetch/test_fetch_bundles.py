@@ -9,75 +9,29 @@ import os
 import re
 
 import pytest
-from bundles import Part, bundle, image_id, index, text
+from bundle_parts import APP, BASE, NAMES, made, part
+from bundles import Part, image_id, index, text
 from fetch_site import archive, signed
 
 from _rocket.errors import ArchiveError, FetchError, NotFound, RocketError, StoreError, TrustError, UsageError
 from _rocket.fetch import bundled
 from _rocket.fetch import fetcher as fetching
 from _rocket.fetch.options import FetchOptions
-from _rocket.spec.lock import Lock, Locked
-
-NAMES = {letter: f"example.com/{letter}" for letter in "abcd"}
-
-
-def made(letter, *needs, name="", **changes):
-    """Return an image called by a letter, with what it depends on."""
-    wanted = [need if isinstance(need, dict) else {"imageName": NAMES[need]} for need in needs]
-    members = {"dependencies": wanted} if wanted else {}
-    return archive(name or NAMES[letter], files={f"rootfs/{letter}": letter.encode()}, **members, **changes)
-
-
-def part(letter, *needs, named=False, data=None, signature=None, **said):
-    """Return an image of a bundle, with a good signature."""
-    data = made(letter, *needs) if data is None else data
-    return Part(data, NAMES[letter], signed(data) if signature is None else signature, named, **said)
-
-
-BASE, APP = part("b"), part("a", "b", named=True)
 
 
 @pytest.fixture
-def write(tmp_path):
-    """Write a bundle; return the reference to it."""
-
-    def run(*parts, data=None, **options):
-        path = tmp_path / "x.bundle"
-        path.write_bytes(bundle(*parts, **options) if data is None else data)
-        return f"bundle:{path}"
-
-    return run
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """Whoever asks the network while a bundle is fetched fails."""
-    from _rocket.fetch.transports import registry
-
-    def refuse(*_values):
-        raise RuntimeError("somebody asks the network")
-
-    monkeypatch.setattr(registry.Transports, "of", refuse)
+def write(bundle_host):
+    return bundle_host.write
 
 
 @pytest.fixture
-def fetch(store, verifier):
-    """Fetch a reference; named values are options."""
-
-    def run(reference, **options):
-        return fetching.Fetcher(store, verifier, FetchOptions(**options)).get(reference)
-
-    return run
+def fetch(bundle_host):
+    return bundle_host.fetch
 
 
 @pytest.fixture
-def plan(store, verifier):
-    """Plan the fetch of a reference; named values are options."""
-
-    def run(reference, state="present", **options):
-        return fetching.Fetcher(store, verifier, FetchOptions(**options)).plan(reference, state)
-
-    return run
+def plan(bundle_host):
+    return bundle_host.plan
 
 
 def names(store):
@@ -294,89 +248,6 @@ def test_an_image_for_other_hosts_is_taken_and_told(write, fetch, store):
     got = fetch(write(app), platform="linux/amd64")
     assert got.notes == (f"{NAMES['a']} {app.said['id']} is not for linux/amd64",) and names(store) == ["a"]
     assert fetch(write(app), platform="linux/aarch64").notes == ()
-
-
-def locked(*entries):
-    """Return a lock; an entry is a part and the keys that signed it."""
-    return Lock(
-        tuple(
-            Locked(f"{each.said['name']}", each.said["id"], each.said["name"], signed_by=keys, platform=platform)
-            for each, keys, platform in entries
-        )
-    )
-
-
-SIGNED = ("a" * 40,)
-
-
-def test_under_a_lock_nothing_else_is_taken(write, fetch, plan, nothing_published, store):
-    reference = write(BASE, APP)
-    for run in (fetch, plan):
-        for lock in (locked((APP, SIGNED, "")), locked((BASE, SIGNED, "")), locked((BASE, SIGNED, ""), (APP, SIGNED, "linux/mips"))):
-            with pytest.raises(NotFound) as caught:
-                run(reference, lock=lock)
-            assert caught.value.code == "not-locked"
-    nothing_published()
-    lock = locked((BASE, SIGNED, ""), (APP, SIGNED, ""))
-    fetch(reference, lock=lock)
-    assert {record.verdict.kind for record in store.images()} == {"signed"} and not plan(reference, lock=lock).changed
-
-
-def test_a_lock_takes_the_place_of_a_signature_only_where_there_was_none(write, fetch, store, nothing_published):
-    base, app = part("b", signature=b""), part("a", "b", named=True, signature=b"")
-    reference = write(base, app)
-    for lock in (locked((base, SIGNED, ""), (app, (), "")), locked((base, (), ""), (app, SIGNED, ""))):
-        with pytest.raises(TrustError, match="not signed"):
-            fetch(reference, lock=lock)
-    twice = Lock((*locked((base, (), ""), (app, (), "")).images, Locked("example.com/a:1.0", app.said["id"], NAMES["a"], signed_by=SIGNED)))
-    with pytest.raises(TrustError, match="not signed"):
-        fetch(reference, lock=twice)
-    nothing_published()
-    fetch(reference, lock=locked((base, (), ""), (app, (), "")))
-    assert {record.verdict.kind for record in store.images()} == {"pinned"}
-
-
-def test_a_locked_image_that_was_signed_is_verified_though_its_id_fits(write, fetch, nothing_published):
-    app = part("a", named=True, signature=b"signature of a stranger")
-    with pytest.raises(TrustError) as caught:
-        fetch(write(app), lock=locked((app, SIGNED, "")))
-    assert caught.value.code == "signature-bad"
-    nothing_published()
-
-
-def test_a_dependency_that_a_manifest_names_by_image_id_is_locked_under_it(write, fetch, plan, store):
-    base = BASE.said["id"]
-    app = part("a", {"imageName": NAMES["b"], "imageID": base}, named=True)
-    own = Locked("example.com/a", app.said["id"], NAMES["a"], signed_by=SIGNED, dependencies=(base,))
-    lock = Lock((own, Locked(base, base, NAMES["b"], signed_by=SIGNED)))
-    reference = write(BASE, app)
-    fetch(reference, lock=lock)
-    assert len(store.ids()) == 2 and not plan(reference, lock=lock).changed
-
-
-def test_under_a_lock_a_dependency_means_what_it_is_locked_to(write, fetch, store):
-    """The bundle has a newer one of the name too; the reference of the manifest is locked to the other one."""
-    newer = part("b", data=made("b", labels=(("version", "2.0"),)), labels={"version": "2.0"})
-    app = part("a", "b", named=True)
-    entries = locked((BASE, SIGNED, ""), (app, SIGNED, "")).images
-    lock = Lock((*entries, Locked("example.com/b:2.0", newer.said["id"], NAMES["b"], signed_by=SIGNED)))
-    asked = []
-    real = bundled.check_closure
-
-    def watched(store_, options, images):
-        from _rocket.fetch import bundle_closure
-
-        closure = bundle_closure._Closure(store_, options, images)
-        asked.extend(closure.choose(dependency, "x").id for image in images for dependency in image.manifest.dependencies)
-        real(store_, options, images)
-
-    bundled.check_closure, kept = watched, bundled.check_closure
-    try:
-        fetch(write(BASE, newer, app), lock=lock)
-        fetch(write(BASE, newer, app))
-    finally:
-        bundled.check_closure = kept
-    assert asked == [BASE.said["id"], newer.said["id"]], "without a lock the last of the bundle, which is the newest"
 
 
 def test_a_dependency_may_be_in_the_store_if_somebody_vouches_for_it(write, fetch, store, paths):
