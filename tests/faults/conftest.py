@@ -12,6 +12,7 @@ import shutil
 import pytest
 from fetch_site import FakeVerifier, archive, signed
 
+from _rocket.audit import chain
 from _rocket.fetch.fetcher import Fetcher
 from _rocket.fetch.options import FetchOptions
 from _rocket.paths import Paths
@@ -47,14 +48,20 @@ class Host:
         return Fetcher(self.store, FakeVerifier(), replace(self._options, **changes))
 
     def seen(self) -> dict:
-        """Return every file and directory of the store: name, mode and content."""
+        """Return every file and directory of the store but the audit log: name, mode and content."""
         found = {}
         for directory, names, files in os.walk(self.paths.data):
-            for name in (*names, *files):
+            for name in (*names, *(name for name in files if name != "audit.log")):
                 path = os.path.join(directory, name)
                 with open(path, "rb") if name in files else open(os.devnull, "rb") as file:
                     found[path[len(self.paths.data) :]] = (os.lstat(path).st_mode, hashlib.sha512(file.read()).hexdigest())
         return found
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """Return action, outcome and code of each event of the audit log, which has to hang together."""
+        places = chain.files(self.paths)
+        assert chain.verify(places).intact
+        return [(event["action"], event["outcome"], event["facts"].get("code", "")) for event in chain.events(places)]
 
 
 @pytest.fixture(scope="session")

@@ -91,8 +91,10 @@ def test_a_fetch_from_a_server_that_misbehaves(site, make_host, group):
 
 def no_image(host, name, options) -> tuple[str, str, float, bool]:
     """Return class, message and duration of a fetch that fails, and whether the store is as it was."""
-    before = host.seen()
+    before, told = host.seen(), host.told()
     code, text, seconds = outcome(lambda: host.fetcher(**options).fetch(name))
+    event = ("fetch", "refused" if code.startswith(("signature", "signer", "key")) else "failed", code)
+    assert host.told() == [*told, event], (host.told(), event)
     return code, text, seconds, host.seen() == before
 
 

@@ -146,8 +146,9 @@ def events(places: Iterable[str], since: int = 0) -> Iterator[dict[str, Any]]:
         StoreError: a file cannot be read.
     """
     for line in lines(places):
-        if seq_of(line[:-1]) >= max(since, 1):
-            event = read_event(line[:-1])
+        text = line[:-1] if line.endswith(b"\n") else line
+        if seq_of(text) >= max(since, 1):
+            event = read_event(text)
             if event is not None:
                 yield event
 
@@ -203,17 +204,17 @@ class _Check:
 
     def take(self, line: bytes) -> None:
         """Look at the next line."""
-        event = read_event(line[:-1]) if line.endswith(b"\n") else None
+        text = line[:-1] if line.endswith(b"\n") else line
+        event = read_event(text)
         if event is None:
             self._stray.append(line)
             return
-        line = line[:-1]
         self._repair(event)
         if self._start is None:
             self._start, self.first = event, event["seq"]
         else:
             self._follow(event)
-        self.last = Head(event["seq"], line_digest(line))
+        self.last = Head(event["seq"], line_digest(text))
         if event["action"] == PRUNE:
             self._pruned.append(event["facts"])
         if self.last.seq == self._checkpoint.seq and self.last != self._checkpoint:
@@ -227,11 +228,11 @@ class _Check:
         elif number < wanted:
             self._add("order", number, f"stands behind event {self.last.seq}")
         elif event["prev"] != self.last.head:
-            self._add("edited", self.last.seq, f"is not what it was when event {number} was written")
+            self._add("edited", self.last.seq, f"is not what it was when event {number} was written, or that was changed")
 
     def _repair(self, event: dict[str, Any]) -> None:
         """Compare what stands before an event and is none with what the event says of it."""
-        if not self._stray:
+        if not self._stray and event["action"] != REPAIR:
             return
         # What a crash left had no newline before the event that tells of it brought one.
         left, self._stray = b"".join(self._stray)[:-1], []

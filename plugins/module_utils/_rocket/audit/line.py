@@ -72,12 +72,17 @@ def seq_of(line: bytes) -> int:
 
 
 def last_event(data: bytes) -> tuple[Head, int]:
-    """Return the head in the last bytes of a log, and how many bytes stand behind that event's line: those of a write that was cut.
+    """Return the head in the last bytes of a log, and how many bytes of a write that was cut stand behind that event's line.
+
+    A last line that lacks its newline alone is an event.
 
     Args:
         data: the end of a file, at least twice LIMIT or the whole of it.
     """
     end = data.rfind(b"\n")
+    last = data[end + 1 :]
+    if seq_of(last):
+        return Head(seq_of(last), line_digest(last)), 0
     while end >= 0:
         start = data.rfind(b"\n", 0, end) + 1
         line = data[start:end]

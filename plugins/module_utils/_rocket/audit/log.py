@@ -114,7 +114,7 @@ def _append(paths: Paths, event: dict[str, Any]) -> Head:
         fd = _locked(path)
         try:
             head, behind = head_of(fd, path)
-            if not head.seq or behind or os.fstat(fd).st_size < ROTATE:
+            if os.fstat(fd).st_size < ROTATE or not head.seq or behind:
                 return _continue(fd, path, head, behind, event)
             _move_away(fd, path, head)
         finally:
@@ -134,8 +134,9 @@ def _continue(fd: int, path: str, head: Head, behind: int, event: dict[str, Any]
     if behind:
         head = _line(lines, head, _repair(fd, behind))
     head = _line(lines, head, event)
-    # What a crash left behind has no newline of its own, or one too many, which says nothing.
-    data = (b"\n" if behind else b"") + b"".join(line + b"\n" for line in lines)
+    size = os.fstat(fd).st_size
+    cut = behind or (size and os.pread(fd, 1, size - 1) != b"\n")
+    data = (b"\n" if cut else b"") + b"".join(line + b"\n" for line in lines)
     _reserve(fd, len(data))
     written = os.write(fd, data)
     os.fdatasync(fd)
