@@ -88,8 +88,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._ansible.host import host_options
+from ..module_utils._ansible.host import host_options, paths_of
 from ..module_utils._ansible.outcome import finish, guarded
+from ..module_utils._rocket.audit.log import record
 from ..module_utils._rocket.host import collect, install
 from ..module_utils._rocket.plan import Plan
 
@@ -100,18 +101,26 @@ def places(parameters: dict[str, t.Any]) -> tuple[str, str]:
     return parameters["libexec_dir"] or root, f"{parameters['bin_dir']}/rocket" if parameters["bin_dir"] else link
 
 
+def write_down(module: AnsibleModule, plan: Plan) -> None:
+    """Have the audit log say which code is to run here; raises StoreError."""
+    for step in plan.steps:
+        record(paths_of(module.params), "runtime", step.subject, step=step.action, reason=step.reason)
+
+
 def work(module: AnsibleModule) -> t.NoReturn:
     """Plan, apply unless in check mode, and exit."""
     root, link = places(module.params)
     if module.params["state"] == "absent":
         plan = collect.plan_uninstall(root, link)
         if not module.check_mode:
+            write_down(module, plan)
             collect.apply(plan)
         finish(module, plan)
     plan = install.plan_install(root, link=link)
     outdated = collect.plan_collect(root, keep=[dict(plan.after)["digest"]])
     plan = Plan(plan.subject, (*plan.steps, *outdated.steps), plan.before, plan.after, plan.drift)
     if not module.check_mode:
+        write_down(module, plan)
         install.apply(plan)
         collect.apply(outdated)
     finish(module, plan, runtime={"digest": dict(plan.after)["digest"], "command": link})

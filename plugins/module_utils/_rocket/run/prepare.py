@@ -12,7 +12,7 @@ import os
 import time
 
 from ..audit.log import record as write_down
-from ..errors import NotFound, PodError
+from ..errors import NotFound, PodError, StoreError
 from ..record import replace
 from ..spec.canonical import dumps
 from ..store.files import fsync_directory, raise_disk_error, write_all
@@ -52,12 +52,17 @@ def prepare(paths: Paths, store: Store, generation: Generation, *, standing: Sta
         NotFound: an image is not in the store.
         PodError: the source of a volume is missing or reached through a symbolic link (P17, P19).
         IsolatorError: an isolator that has to be enforced cannot be.
+        StoreError: the disk or the audit log refused; nothing of the pod is left.
     """
     pod = prepare_held(paths, store, generation, standing=standing, number=number)
     with pod:
-        _sync(pod.location)
         images = {app["name"]: app["image"]["id"] for app in generation.manifest["apps"]}
-        write_down(paths, "prepare", pod.uuid, name=generation.name, images=images, manifest=generation.digest)
+        try:
+            _sync(pod.location)
+            write_down(paths, "prepare", pod.uuid, name=generation.name, images=images, manifest=generation.digest)
+        except StoreError:
+            pod.move("garbage")
+            raise
         pod.move("prepared")
     return pod.uuid
 
