@@ -195,14 +195,14 @@ def test_pruning_is_told_apart_from_removal(paths, monkeypatch):
 def test_any_change_of_the_bytes_is_found_with_the_last_head(paths, lines):
     """Random cuts, doubles, flips and moves of bytes; whatever verifies with the head that was kept is the log as it was."""
     dice, data, kept = random.Random(5), b"".join(lines), head(lines, COUNT)
-    for _ in range(1500):
+    for _turn in range(1500):
         start, end = sorted(dice.sample(range(len(data) + 1), 2))
         where = dice.randrange(len(data) + 1)
         changed = dice.choice(
             [
                 data[:start] + data[end:],
                 data[:where] + data[start:end] + data[where:],
-                data[:start] + bytes(dice.randrange(256) for _ in range(min(end - start, 40))) + data[end:],
+                data[:start] + bytes(dice.randrange(256) for _turn in range(min(end - start, 40))) + data[end:],
                 data[:start] + data[start:end][::-1] + data[end:],
             ]
         )

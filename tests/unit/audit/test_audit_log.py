@@ -77,7 +77,7 @@ def test_only_its_owner_can_read_or_write_it(paths):
 def test_texts_of_images_stay_texts(paths):
     """Whatever a name or fact holds, the line is one line, and its members are those that were meant."""
     hostile = 'a"},"seq":99,"prev":"","time":1}\n{"action":"trust","x\x1b[31m\udc80\U0001f600'
-    for _ in range(2):
+    for _turn in range(2):
         log.record(paths, "fetch", hostile, source=hostile, **{',"seq":7,"prev":"': hostile})
     with open(paths.audit_log, "rb") as source:
         assert source.read().count(b"\n") == 2
@@ -154,7 +154,7 @@ def _write_until_killed(paths, ready):
 def test_killed_at_any_moment_it_goes_on(paths):
     """At most one line is torn by each kill, and the chain holds through all of them."""
     context = multiprocessing.get_context("fork")
-    for _ in range(40):
+    for _turn in range(40):
         ready = context.Event()
         process = context.Process(target=_write_until_killed, args=(paths, ready))
         process.start()
