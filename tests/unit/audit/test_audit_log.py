@@ -100,6 +100,51 @@ def test_what_is_long_is_cut_and_says_so(paths):
         assert all(len(text) <= line.LIMIT for text in source)
 
 
+def test_what_is_long_is_cut_in_each_member(paths):
+    log.record(paths, "fetch", "x", many=list(range(900)), text="t" * 700, deep={"a": {"b": {"c": {"d": "e"}}}})
+    facts = written(paths)[0]["facts"]
+    assert facts["many"] == [*range(64), "... (900 in all)"]
+    assert facts["text"] == "t" * 600 + "... (700 characters)"
+    assert facts["deep"] == {"a": {"b": {"c": "{'d': 'e'}"}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'{"action":"', b'{"actio":"'),
+        (b',"time":', b',"tim":'),
+        (b"}\n", b"\n"),
+        (b"}\n", b"x}\n"),
+        (b',"seq":', b',"se":'),
+        (b',"seq":1,', b',"seq":x,'),
+        (b',"seq":1,', b',"seq":1234567890123456,'),
+        (b',"prev":"', b',"pre":"'),
+    ],
+)
+def test_a_line_that_is_no_whole_event_is_none(paths, old, new):
+    log.record(paths, "fetch", "x")
+    with open(paths.audit_log, "rb") as source:
+        text = source.read()
+    assert line.seq_of(text[:-1]) == 1 and old in text
+    assert line.seq_of(text.replace(old, new)[:-1]) == 0
+
+
+def test_only_full_files_are_files_of_the_log(paths):
+    log.record(paths, "fetch", "x")
+    for name in ("audit.log.1", "audit.log.bak", "audit.log.00000000000000x", "audit.log.0000000000000001", "xaudit.log.000000000000001"):
+        with open(f"{paths.data}/{name}", "wb"):
+            pass
+    assert segments.segments(paths.audit_log) == []
+    assert log.record(paths, "fetch", "y").seq == 2
+
+
+def test_the_log_of_another_user_is_refused(root, paths):
+    log.record(paths, "fetch", "x")
+    os.chown(paths.audit_log, 1000, 1000)
+    with pytest.raises(StoreError, match="this user alone"):
+        log.record(paths, "fetch", "y")
+
+
 @pytest.mark.parametrize("cut", [1, 5, 60, 200, -3, -2])
 def test_a_line_that_a_crash_cut_short_stays_and_the_next_event_tells_of_it(paths, cut):
     for number in range(3):
