@@ -7,7 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pathlib
+import re
+import shlex
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -235,3 +239,19 @@ def test_what_is_shown(root, signed, tmp_path):
     assert [row.split()[0] for row in rocket("audit", "show", "--action=trust", "--action=untrust").splitlines()[1:]] == ["1"]
     assert [row.split()[0] for row in rocket("audit", "show", "--last=2").splitlines()[1:]] == ["3", "4"]
     assert [row.split()[0] for row in rocket("audit", "show", "--since=2").splitlines()[1:]] == ["2", "3", "4"]
+
+
+def test_the_commands_of_the_page_work_as_written(root, signed, tmp_path):
+    rocket = trusted(tmp_path, signed)
+    rocket("fetch", signed["1"])
+    (tmp_path / "bin").mkdir()
+    wrapper = tmp_path / "bin" / "rocket"
+    wrapper.write_text("#!/bin/sh\nexec " + " ".join(map(shlex.quote, rocket.words)) + ' "$@"\n')
+    wrapper.chmod(0o755)
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "audit-log.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    environment = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    command = ["bash", "-euc", "".join(blocks)]
+    outcome = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert len(blocks) == 2 and outcome.returncode == 0, (outcome.stdout, outcome.stderr)
+    assert "hang together" in outcome.stdout
