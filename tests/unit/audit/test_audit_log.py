@@ -414,3 +414,55 @@ def test_the_head_of_no_log_and_of_one_that_cannot_be_read(paths):
     os.symlink("elsewhere", paths.audit_log)
     with pytest.raises(StoreError, match="cannot be read"):
         log.read_head(paths)
+
+
+def test_names_are_on_the_disk_before_an_event_counts(paths, monkeypatch):
+    """The directory is synced when the log is made, when a full file is moved away and when one is dropped."""
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(log.os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
+    monkeypatch.setattr(log, "ROTATE", 1000)
+    monkeypatch.setattr(log, "KEEP", 1)
+    seen = []
+    for number in range(12):
+        log.record(paths, "run", str(number))
+        seen.append((len(segments.segments(paths.audit_log)), synced.count(os.path.realpath(paths.data))))
+    assert seen[0] == (0, 1)
+    rotations = [after[1] - before[1] for before, after in zip(seen, seen[1:]) if after[1] > before[1]]
+    # The move and the new file; where one is dropped, that too.
+    assert rotations[0] == 2 and set(rotations[1:]) == {3}
+
+
+def test_the_oldest_file_goes_though_it_is_append_only(root, paths, monkeypatch):
+    from _rocket.audit import append_only
+
+    monkeypatch.setattr(log, "ROTATE", 1000)
+    monkeypatch.setattr(log, "KEEP", 1)
+    log.record(paths, "run", "x")
+    fd = os.open(paths.audit_log, os.O_RDONLY)
+    try:
+        append_only.set_append_only(fd, True)
+    except OSError as error:
+        pytest.skip(f"this file system has no append-only files: {error.strerror}")
+    finally:
+        os.close(fd)
+    try:
+        for number in range(30):
+            log.record(paths, "run", str(number))
+        assert len(segments.segments(paths.audit_log)) == 1
+        written(paths)
+    finally:
+        for path in chain.files(paths):
+            append_only.freed(path)
+
+
+def test_a_full_file_that_ends_in_a_cut_line_is_repaired_before_it_is_moved_away(paths, monkeypatch):
+    log.record(paths, "run", "one")
+    with open(paths.audit_log, "ab") as target:
+        target.write(b'{"action":"ru')
+    monkeypatch.setattr(log, "ROTATE", 10)
+    log.record(paths, "run", "two")
+    assert segments.segments(paths.audit_log) == []
+    log.record(paths, "run", "three")
+    assert len(segments.segments(paths.audit_log)) == 1
+    assert [event["subject"] for event in written(paths)] == ["one", "audit.log", "two", "three"]
