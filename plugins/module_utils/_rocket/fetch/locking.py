@@ -14,6 +14,7 @@ from ..errors import NotFound, RocketError
 from ..record import replace
 from ..spec.lock import Lock, Locked, normal_reference
 from ..spec.oci_reference import is_oci_reference
+from ..store.verdict import Verdict
 from .closure import needed
 from .fetcher import Fetcher
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from ..store.record import ImageRecord
     from ..store.store import Store
-    from ..store.verdict import Verdict
     from .fetched import Fetched
     from .options import FetchOptions, Progress
     from .verification import Verifier
@@ -40,7 +40,7 @@ class Locking:
         options: what the operator said about fetching; policy, platform and lock are chosen here.
         progress: is told (bytes done, bytes in all or 0) while an image comes.
         tell: is told what was fetched for a reference and platform.
-        standing: raises where a stored signature is not one by a key that is trusted today.
+        standing: raises where a verdict does not hold under the keys and the policy of today.
     """
 
     def __init__(
@@ -97,18 +97,18 @@ class Locking:
                 here[key, platform] = _locked(key, platform, record)
 
     def _check(self, fetched: Fetched) -> None:
-        """Hold against today's trust what was in the store before."""
+        """Hold each image against today's trust as a host under this lock will, to whom it is pinned; what was in the store too."""
         for record in (fetched.record, *(record for _key, record in fetched.stands_on)):
-            if self._standing is not None and record.verdict.kind == "signed":
-                self._standing(record.verdict, record.name)
+            signed = record.verdict.kind == "signed"
+            as_locked = replace(record.verdict, pinned=True) if signed else Verdict("pinned", pinned=True)
+            if self._standing is not None:
+                self._standing(as_locked, record.name)
 
     def _fetch(self, reference: str, platform: str) -> Fetched:
-        options = replace(self._options, platform=platform, pull_policy="update", lock=None)
+        # What somebody pinned here before is no reason to accept less than a signature elsewhere.
+        options = replace(self._options, platform=platform, pull_policy="update", lock=None, locking=True)
         if is_oci_reference(reference):
             options = replace(options, insecure=tuple({*options.insecure, "image"}))
-        elif not options.unverified:
-            # What somebody pinned here before is no reason to accept less than a signature elsewhere.
-            options = replace(options, signed=True)
         return Fetcher(self._store, self._verifier, options, self._progress).get(reference)
 
 

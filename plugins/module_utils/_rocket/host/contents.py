@@ -133,7 +133,6 @@ def _carry_fetch() -> None:
         keys,
         layered,
         locking,
-        operator_file,
         options,
         places,
         reference,
@@ -282,6 +281,7 @@ def _carry_store() -> None:
         files,
         locked,
         locks,
+        operator_file,
         partial,
         publish,
         record,
@@ -299,7 +299,7 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, late, layout, own_key, standing, usability, verify
+    from ..trust import admission, describe, key_file, keyring, late, layout, own_key, policy, refusals, standing, usability, verify
 
 
 def _carry_trust_openpgp() -> None:
