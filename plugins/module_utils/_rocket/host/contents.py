@@ -107,6 +107,7 @@ def _carry_cli() -> None:
         status,
         stop,
         trust,
+        trust_policy,
         version,
         words,
     )
@@ -299,7 +300,21 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import admission, describe, key_file, keyring, late, layout, own_key, policy, refusals, standing, usability, verify
+    from ..trust import (
+        admission,
+        describe,
+        key_file,
+        keyring,
+        late,
+        layout,
+        own_key,
+        policy,
+        policy_file,
+        refusals,
+        standing,
+        usability,
+        verify,
+    )
 
 
 def _carry_trust_openpgp() -> None:
