@@ -260,6 +260,15 @@ def test_what_has_to_be_pinned_is_pinned_by_the_lock_that_is_made(serve, resolve
     assert {record.name: record.verdict.kind for record in store.images()} == {"example.com/a": "signed", "example.com/b": "pinned"}
 
 
+@pytest.mark.parametrize("word", ["pinned", "open"])
+def test_a_lock_does_not_say_who_signed_where_nobody_has_to(fetcher, resolve, policy, store, image_id, word):
+    """Else it would depend on what lay in the store before."""
+    fetcher().get(NAME)
+    policy(word)
+    (entry,) = resolve(NAME)
+    assert entry.signed_by == () and store.find_id(image_id).verdict.kind == "signed", "what is known of the image stays known"
+
+
 def test_what_stands_under_something_pinned_needs_its_signature(serve, resolve, policy, store):
     serve("b", signature=b"nothing")
     serve("a", "b", signature=b"nothing")

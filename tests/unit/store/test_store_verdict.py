@@ -44,6 +44,7 @@ BAD = [
     {"pinned": None},
     {"pined": True},
     {"revoked": True},
+    {"distrusted": "today"},
     {"digest": 1},
     {"kind": None},
     {"checked_at": True},
@@ -65,7 +66,7 @@ def test_what_is_not_known_of_a_verdict_is_refused(member):
         Verdict.from_json({**OLD, **member})
 
 
-@pytest.mark.parametrize("member", BAD[:5])
+@pytest.mark.parametrize("member", BAD[:6])
 def test_an_image_with_such_a_verdict_is_damaged_and_hides_no_other(store, paths, imports, member):
     """The record itself is whole: another version wrote it."""
     other, image = imports(archive(version="1")), imports(archive(version="2"))

@@ -80,6 +80,12 @@ def test_without_a_policy_all_is_as_it_was(host):
     assert [code(host, verdict) for verdict in (BY_A, PINNED, BOTH, OPEN, INSECURE)] == ["", "", "", "policy-unmet", "verdict-insecure"]
 
 
+@pytest.mark.parametrize("word", ["open", "pinned", "signed"])
+def test_a_verdict_of_no_known_kind_does_not_stand_under_any_word(host, word):
+    rule(host, require=word)
+    assert code(host, Verdict("trusted", pinned=True), ("image",)) == "untrusted"
+
+
 def test_a_name_that_no_prefix_covers_does_not_run_with_any_option(host):
     rule(host, require="open")
     assert code(host, BY_A, ("image",), "example.com/shopping") == "policy-refused"
@@ -266,6 +272,10 @@ def test_the_policy_of_the_host_is_what_the_verifier_is_told(forge, bench, owner
     with pytest.raises(TrustError) as caught:
         verify(one)
     assert caught.value.code == "threshold-unmet"
+    write(bench.paths.local, of({PREFIX: {"require": "signed", "keys": ["d" * 40]}}))
+    for ask in (lambda: late.require_key(NAME), lambda: verify(one)):
+        with pytest.raises(TrustError):
+            ask()
     write(bench.paths.local, of({PREFIX: {"require": "refuse"}}))
     with pytest.raises(TrustError) as caught:
         verify(one, two)

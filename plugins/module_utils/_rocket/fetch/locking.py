@@ -94,7 +94,7 @@ class Locking:
             self._tell(reference, platform, fetched)
         for key, record in ((reference, fetched.record), *fetched.stands_on):
             if not _keep(key, platform, former, here):
-                here[key, platform] = _locked(key, platform, record)
+                here[key, platform] = self._locked(key, platform, record)
 
     def _check(self, fetched: Fetched) -> None:
         """Hold each image against today's trust as a host under this lock will, to whom it is pinned; what was in the store too."""
@@ -103,6 +103,21 @@ class Locking:
             as_locked = replace(record.verdict, pinned=True) if signed else Verdict("pinned", pinned=True)
             if self._standing is not None:
                 self._standing(as_locked, record.name)
+
+    def _locked(self, reference: str, platform: str, record: ImageRecord) -> Locked:
+        # Where the policy asks for no signature, none is got: that one lies here is an accident of this host.
+        wanted = self._verifier.rule(record.name).needs_signature(pinned=False)
+        return Locked(
+            reference=reference,
+            image_id=record.id,
+            name=record.name,
+            labels=record.labels,
+            platform=platform,
+            size=record.file_size,
+            signed_by=tuple(signer.fingerprint for signer in record.verdict.signers) if wanted else (),
+            digest=record.digests[0] if record.digests else "",
+            dependencies=tuple(needed(dependency).key for dependency in record.manifest.dependencies),
+        )
 
     def _fetch(self, reference: str, platform: str) -> Fetched:
         # What somebody pinned here before is no reason to accept less than a signature elsewhere.
@@ -126,20 +141,6 @@ def _keep(reference: str, platform: str, former: Lock, here: Known) -> bool:
     # Locked for this platform, while something that it depends on is not: nothing of it can be kept.
     del here[reference, platform]
     return False
-
-
-def _locked(reference: str, platform: str, record: ImageRecord) -> Locked:
-    return Locked(
-        reference=reference,
-        image_id=record.id,
-        name=record.name,
-        labels=record.labels,
-        platform=platform,
-        size=record.file_size,
-        signed_by=tuple(signer.fingerprint for signer in record.verdict.signers),
-        digest=record.digests[0] if record.digests else "",
-        dependencies=tuple(needed(dependency).key for dependency in record.manifest.dependencies),
-    )
 
 
 def _reachable(wanted: Sequence[str], platform: str, here: Known) -> Known:
