@@ -174,6 +174,16 @@ def test_a_pin_that_comes_later_is_added_to_the_signature(site, fetcher, store, 
     assert verdict(fetcher()) == made
 
 
+def test_a_pin_stays_known_when_the_signature_is_looked_at_again(site, fetcher, store, policy, image_id):
+    fetcher(expected_id=image_id).get(NAME)
+    policy("signed")
+    fetcher(expected_id=image_id).get(NAME)
+    store.confirm(image_id, replace(store.find_id(image_id).verdict, kind="pinned", signers=()))
+    site.close()
+    made = verdict(fetcher())
+    assert (made.kind, made.pinned, len(made.signers)) == ("signed", True, 1)
+
+
 def test_a_refused_name_is_refused_although_it_is_in_the_store(fetcher, policy, image_id):
     fetcher(insecure=("image",)).get(NAME)
     policy("refuse")

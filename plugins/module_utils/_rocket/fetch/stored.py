@@ -211,11 +211,11 @@ class Stored:
         Raises:
             TrustError: its signature does not do any more.
         """
-        from .verification import admitted
+        from .verification import admitted, needs_signature
 
         if not self._whole(record):
             return None
-        if record.verdict.kind != "signed" or self._options.unverified:
+        if record.verdict.kind != "signed" or not needs_signature(self._options, self._verifier, record.name):
             return self.renew(record, record.verdict, wanted, answer)
         verdict = self._verified(record)
         if verdict is None:
