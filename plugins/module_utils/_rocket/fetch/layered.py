@@ -13,7 +13,7 @@ import os
 import time
 from contextlib import contextmanager
 
-from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, TrustError, UsageError, printable
+from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, UsageError, printable
 from ..plan import Plan, Step
 from ..platform import fits
 from ..record import replace
@@ -22,11 +22,11 @@ from ..store.blobs import Blobs
 from ..store.record import new_record
 from ..store.verify import has_blob
 from .fetched import Fetched
+from .layered_verdict import check_rule, verdict_on
 from .reference import ImageId
 from .sources.opener import open_source
 from .stored import Stored
 from .transports.base import too_large
-from .verification import admitted, made
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Layered:
         if not reason:
             return Plan(subject=str(wanted), before=before, after=before)
         if isinstance(wanted, RegistryReference):
-            self._check_rule(wanted.image_name().name)
+            check_rule(wanted.image_name().name, self._options, self._verifier)
         step = Step(action="fetch", subject=str(wanted), reason=reason)
         after = {"image_id": self._options.expected_id or f"made of {wanted}"}
         return Plan(subject=str(wanted), steps=(step,), before=before, after=after)
@@ -150,7 +150,7 @@ class Layered:
         if record is not None and (policy != "update" or self._is_fixed(wanted)):
             if self._stored.acceptable(record):
                 return record
-            self._check_rule(record.name)
+            check_rule(record.name, self._options, self._verifier)
             if self._options.expected_id or wanted.digest or self._options.unverified:
                 return self._stored.again(record, "" if self._options.expected_id else wanted.digest)
         if policy == "never":
@@ -164,12 +164,11 @@ class Layered:
     def _fetch(self, wanted: OciReference) -> Fetched:
         if isinstance(wanted, RegistryReference):
             # Before anybody is asked.
-            self._check_rule(wanted.image_name().name)
+            check_rule(wanted.image_name().name, self._options, self._verifier)
         with self._open(wanted) as source:
             image = source.image(self._arch)
             self._check_pinned(wanted, image)
-            self._check_rule(image.name.name)
-            verdict = self._verdict(wanted, image)
+            verdict = verdict_on(wanted, image, self._options, self._verifier)
             for record in self._store.converted(image.name, image.digests[-1]):
                 if has_blob(self._store, record) and self._stored.acceptable(record) and not self._options.expected_id:
                     # The tag leads where it led before, or another digest leads to the same image.
@@ -183,41 +182,6 @@ class Layered:
             from .sources.base import mismatch
 
             raise mismatch("image", image.digests[0], wanted.digest)
-
-    def _check_rule(self, name: str) -> None:
-        """Refuse a name whose images have to be signed.
-
-        Raises:
-            TrustError: ``policy-unmet``, ``policy-refused``, ``policy-malformed``.
-        """
-        rule = self._verifier.rule(name)
-        if rule.require == "signed" and not self._options.unverified:
-            raise TrustError(
-                f"OCI images have no signature here, and {rule}",
-                where=name,
-                code="policy-unmet",
-                hint="export it, sign it and fetch that; or have the policy say `pinned` for it, and pin its digest",
-            )
-
-    def _verdict(self, wanted: OciReference, image: OciImage) -> Verdict:
-        """Return why the image may enter the store.
-
-        Raises:
-            TrustError: ``signature-missing``; says what to pin.
-        """
-        options, name = self._options, image.name.name
-        if options.expected_id or wanted.digest:
-            return admitted(made("pinned", options, "" if options.expected_id else wanted.digest), name, options, self._verifier)
-        rule = self._verifier.rule(name)
-        if options.unverified or rule.require == "open":
-            return admitted(made("insecure", options), name, options, self._verifier)
-        pinned = replace(wanted, digest=image.digests[0])
-        raise TrustError(
-            "nobody vouches for it: OCI images have no signature here, and no digest is pinned",
-            where=printable(str(wanted), 300),
-            code="signature-missing",
-            hint=f"if this is the image that you mean, pin it: {pinned}; or allow it with --insecure-options=image",
-        )
 
     def _convert(
         self, wanted: OciReference, source: LayeredSource, image: OciImage, verdict: Verdict

@@ -133,6 +133,7 @@ def _carry_fetch() -> None:
         gather,
         keys,
         layered,
+        layered_verdict,
         locking,
         options,
         places,
