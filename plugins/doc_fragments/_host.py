@@ -35,8 +35,8 @@ options:
   insecure_options:
     description:
       - Safety rules to leave out, by name.
-      - V(image) takes an image of which the policy asks more, such as a signature by a trusted key, and runs it. What the policy refuses it does
-        not.
+      - V(image) takes an image of which the policy asks more, such as a signature by a trusted key, and runs it. Not one that the policy
+        refuses.
       - V(http) allows unencrypted transport.
       - The name and the labels of an image are always checked.
     type: list
