@@ -154,9 +154,10 @@ class Stored:
             locked = lock.find(dependency.image_id or str(name_of(dependency)), options.host)
             found = self._store.find_id(locked.image_id)
             options = replace(options, signed=bool(locked.signed_by))
-        if Stored(self._store, self._verifier, options).acceptable(found) and has_blob(self._store, found):
-            return found
-        raise NotFound(f"it depends on {found.name}, which is stored without a signature or damaged", where=where)
+        refusal = Stored(self._store, self._verifier, options).refusal(found)
+        if refusal or not has_blob(self._store, found):
+            raise NotFound(f"it depends on {found.name}: {refusal or 'damaged'}", where=where)
+        return found
 
     def exactly(self, image_id: str) -> ImageRecord | None:
         """Return the stored image with this image ID; None where it is absent, damaged or not good enough."""
