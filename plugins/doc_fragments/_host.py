@@ -40,7 +40,8 @@ options:
   insecure_options:
     description:
       - Safety rules to leave out, by name.
-      - V(image) takes an image without a signature by a trusted key, and runs it.
+      - V(image) takes an image of which the policy asks more, such as a signature by a trusted key, and runs it. Not one that the policy
+        refuses.
       - V(http) allows unencrypted transport.
       - V(audit) goes on where the audit log cannot be written, with a warning.
       - The name and the labels of an image are always checked.

@@ -146,7 +146,9 @@ image:
       type: dict
       returned: always
     verdict:
-      description: Why it may be in the store. Who signed it, or which option let it in.
+      description:
+        - Why it may be in the store. Who signed it, whether it was pinned, or which option let it in.
+        - The rule of the policy at that time.
       type: dict
       returned: always
     size:

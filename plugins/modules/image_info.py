@@ -61,7 +61,9 @@ images:
       type: dict
       returned: always
     verdict:
-      description: Why it may be in the store. Who signed it, or which option let it in, and when that was found out.
+      description:
+        - Why it may be in the store. Who signed it, whether it was pinned, or which option let it in.
+        - The rule of the policy at that time, and when that was found out.
       type: dict
       returned: always
     source:

@@ -13,7 +13,8 @@ version_added: 1.1.0
 description:
   - Finds the image of each reference as a host would, with all that it depends on, checks who signed it, and writes its image ID into
     a lock file for git. Hosts that are given the content of that file take these images and no others.
-  - Runs where the file is, usually on the controller, which needs the trusted keys of the fleet and a store of its own.
+  - Runs where the file is, usually on the controller, which needs the trusted keys and the policy of the fleet, and a
+    store of its own.
   - What is locked already stays as it is, without being asked for, unless O(update) says otherwise. What no declaration needs goes.
   - An image of a registry that is named by a tag is signed by nobody. The digest that the tag leads to is written down, and whoever
     reviews the lock file vouches for it.

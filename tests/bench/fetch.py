@@ -32,18 +32,17 @@ sys.path[:0] = [str(TOP / place) for place in ("plugins/module_utils", "tests/in
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 # What a host does: fetch, then the tree that a pod starts from.
 ROCKET = """
-import sys, time
+import sys
 sys.path.insert(0, {package!r})
 from _rocket.fetch.fetcher import Fetcher
 from _rocket.fetch.options import FetchOptions, parse_connection
 from _rocket.paths import Paths
 from _rocket.store.store import Store
-from _rocket.trust.keyring import Keyring
-from _rocket.trust.verify import Verifier
+from _rocket.trust.late import LateVerifier
 paths = Paths(data=sys.argv[1], local=sys.argv[4])
 store = Store(paths)
 options = FetchOptions(ca_file=sys.argv[2], connect_to=tuple(map(parse_connection, sys.argv[5:])), render=True)
-Fetcher(store, Verifier(Keyring(paths), time.time), options).fetch(sys.argv[3])
+Fetcher(store, LateVerifier(paths), options).fetch(sys.argv[3])
 """
 NAME = "example.com/bench/web"
 

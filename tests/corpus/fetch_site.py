@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from _rocket.errors import TrustError
-from _rocket.store.verdict import Signer, Verdict
+from _rocket.store.verdict import Rule, Signer, Verdict
+from _rocket.trust.admission import admit, judge, refusal
+from _rocket.trust.policy import BUILT_IN
 
 NAMES = ("example.com", "cdn.example.net", "localhost")
 
@@ -47,11 +49,24 @@ def signed(data: bytes) -> bytes:
 
 
 class FakeVerifier:
-    """Trusts one prefix; a signature is the digest of the file. Writes down in which order it was asked."""
+    """Trusts one prefix; a signature is the digest of the file. Writes down in which order it was asked. The rules are the policy's own."""
 
-    def __init__(self, prefix="example.com") -> None:
+    def __init__(self, prefix="example.com", policy=BUILT_IN) -> None:
         self.prefix = prefix
+        self.policy = policy
         self.calls: list[tuple[str, str]] = []
+
+    def rule(self, name: str) -> Rule:
+        rule = self.policy.rule_for(name)
+        if rule.require == "refuse":
+            raise refusal(name, rule)
+        return rule
+
+    def admit(self, verdict: Verdict, name: str, insecure) -> Verdict:
+        return admit(verdict, name, self.rule(name), insecure, lambda _fingerprint: "")
+
+    def check(self, verdict: Verdict, name: str, insecure) -> None:
+        judge(verdict, name, self.policy.rule_for(name), insecure, lambda _fingerprint: "")
 
     def require_key(self, name: str) -> None:
         self.calls.append(("require_key", name))

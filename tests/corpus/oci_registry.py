@@ -11,6 +11,7 @@ import sys
 from urllib.parse import urlsplit
 
 import pytest
+from fetch_site import FakeVerifier
 from oci_images import END, MANIFEST, sha256
 
 from _rocket.errors import RocketError
@@ -112,11 +113,12 @@ class Registry:
         self._store = store
         self._options = options
         self._place = place
+        self.verifier = FakeVerifier()
 
     def fetch(self, reference=REFERENCE, login=None, **changes):
         """Fetch a reference with the operator's user and password; named values are options."""
         layers = () if login is None else (configured(self._place, *login),)
-        return Fetcher(self._store, None, replace(self._options, layers=layers, **changes)).fetch(reference)
+        return Fetcher(self._store, self.verifier, replace(self._options, layers=layers, **changes)).fetch(reference)
 
     def refusal(self, reference=REFERENCE, **changes):
         """Fetch what is refused; return the error. Nothing is left, not even a layer that is not what its name says."""

@@ -28,6 +28,7 @@ CANNOT = 77  # as tests/tools/steps.py has it
 # Unpacking is slow and meets the disk: longer inputs only mean more of the same entries.
 LONGEST = {
     "unpack": 300,
+    "policy": 3000,
     "quantity": 80,
     "references": 600,
     "image-manifest": 6000,

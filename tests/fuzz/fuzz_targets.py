@@ -19,7 +19,8 @@ from _rocket.errors import ArchiveError, HostError, RocketError, SpecError
 from _rocket.fetch.reference import parse_reference
 from _rocket.image import compression, header, layout, limits, pax, tar
 from _rocket.record import replace
-from _rocket.spec import canonical, image_manifest, image_name, pod_manifest, quantity
+from _rocket.spec import canonical, image_manifest, image_name, pod_manifest, quantity, reading
+from _rocket.trust import policy
 
 LIMITS = limits.Limits(bytes=4 << 20, entries=500, ratio=1 << 20, metadata=64 << 10, depth=60, decoder_memory=16 << 20)
 BOMB = limits.Limits(bytes=4 << 20, entries=500, ratio=10, ratio_after=4096, decoder_memory=16 << 20)
@@ -79,6 +80,26 @@ def run_references(data):
         expect(parse(str(value)) == value, "the written reference means another image", value, str(value))
         if isinstance(value, image_name.ImageName):
             expect(".." not in value.name.split("/") and not value.name.startswith("/"), "a name that climbs", value)
+
+
+def run_policy(data):
+    """A policy: what is accepted survives being written, and its rules are those that another reader sees, by parts."""
+    try:
+        value = policy.Policy.from_json(reading.load(data, "policy"), "policy")
+    except SpecError as error:
+        check_error(error)
+        return
+    written = value.to_json()
+    expect(
+        policy.Policy.from_json(json.loads(canonical.dumps(written))) == value, "read, written and read again it is another policy", value
+    )
+    seen = json.loads(data)
+    for name in {"example.com/shop/web", *(f"{prefix}/x" for prefix in seen["prefixes"] if len(prefix) < 200)}:
+        parts = name.split("/")
+        covering = [prefix for prefix in seen["prefixes"] if parts[: prefix.count("/") + 1] == prefix.split("/")]
+        rule = seen["prefixes"][max(covering, key=len)] if covering else seen.get("default", {"require": "refuse"})
+        found = value.rule_for(name)
+        expect((found.require, found.threshold) == (rule["require"], rule.get("threshold", 1)), "another rule decides", name, found, rule)
 
 
 SCALE = {"n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000), "k": 1000, "K": 1000}
@@ -215,6 +236,7 @@ TARGETS = {
     "image-manifest": run_image_manifest,
     "pod-manifest": run_pod_manifest,
     "references": run_references,
+    "policy": run_policy,
     "quantity": run_quantity,
     "archive": run_archive,
     "records": run_records,

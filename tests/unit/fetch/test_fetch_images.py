@@ -339,8 +339,9 @@ def test_a_verdict_is_never_made_without_a_reason(store, verifier, options, tmp_
     path = tmp_path / "x"
     path.write_bytes(archive())
     fd = os.open(path, os.O_RDONLY)
-    with pytest.raises(UsageError):
+    with pytest.raises(TrustError) as caught:
         verification.check_file(fd, None, "x", verification.Wanted(None), options, verifier)
+    assert caught.value.code == "verdict-insecure"
     os.close(fd)
 
 

@@ -63,8 +63,17 @@ def task(paths, name, lock=None, state="present", insecure=()):
 FEW = [
     *("audit", "audit.actor", "audit.append_only", "audit.line", "audit.log", "audit.segments"),
     *("errors", "fetch", "fetch.addresses", "fetch.fetched", "fetch.fetcher", "fetch.options", "fetch.reference", "fetch.stored"),
-    *("fetch.under_lock", "paths", "plan", "platform", "record", "trust", "trust.late"),
+    *("fetch.under_lock", "paths", "plan", "platform", "record", "trust", "trust.admission", "trust.late", "trust.layout"),
+    *("trust.policy", "trust.standing"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def trusted(paths):
+    """The key of the fake verifier, for the real one: whether it is trusted is a matter of file names."""
+    place = pathlib.Path(paths.local, "trustedkeys", "root.d")
+    place.mkdir(parents=True)
+    (place / ("a" * 40)).write_text("a key")
 
 
 @pytest.mark.parametrize("locked", [False, True])

@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import time
 
 import pytest
 from fetch_site import archive
@@ -15,7 +14,7 @@ from fetch_site import archive
 from _rocket.errors import TrustError
 from _rocket.fetch.fetcher import Fetcher
 from _rocket.trust.keyring import Keyring
-from _rocket.trust.verify import Verifier
+from _rocket.trust.late import LateVerifier
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def signer(program):
 def test_an_image_enters_by_a_trusted_key_and_by_no_other(site, store, paths, options, signer):
     fingerprint, key, sign = signer
     keyring = Keyring(paths)
-    fetcher = Fetcher(store, Verifier(keyring, time.time), options)
+    fetcher = Fetcher(store, LateVerifier(paths), options)
     data = archive()
     site.publish(data, signature=sign(data))
     with pytest.raises(TrustError) as caught:

@@ -13,6 +13,7 @@ import sys
 import tarfile
 
 import pytest
+from fetch_site import FakeVerifier
 from oci_images import END, Image, archive, docker_files, index_of, layout, layout_files, packed, sha256
 
 from _rocket.errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, TrustError, UsageError
@@ -40,7 +41,7 @@ def fetch(store):
     """Fetch a reference; named values are options."""
 
     def run(reference, **options):
-        fetcher = Fetcher(store, None, FetchOptions(**options))
+        fetcher = Fetcher(store, FakeVerifier(), FetchOptions(**options))
         run.plan = lambda state="present": fetcher.plan(reference, state)
         fetched = fetcher.get(reference)
         run.notes = list(fetched.notes)
@@ -100,7 +101,7 @@ def test_the_same_image_by_any_way_and_in_any_store_is_the_same(tmp_path):
 
         store = Store(Paths(data=str(place / "data")))
         reference = written(kind, place, {"example.com/web:1": image}, **({"compression": "gz"} if number > 3 else {}))
-        found.add(Fetcher(store, None, FetchOptions(insecure=("image",))).fetch(reference).id)
+        found.add(Fetcher(store, FakeVerifier(), FetchOptions(insecure=("image",))).fetch(reference).id)
     assert len(found) == 1
 
 
@@ -490,7 +491,7 @@ def test_an_image_over_the_limit_of_the_operator(fetch, nothing, tmp_path):
 def test_the_plan_says_what_would_be_done(fetch, store, tmp_path):
     image = Image(LOWER)
     reference = written("oci", tmp_path, {"web": image})
-    strict = Fetcher(store, None, FetchOptions())
+    strict = Fetcher(store, FakeVerifier(), FetchOptions())
     plan = strict.plan(reference)
     assert [(step.action, step.reason) for step in plan.steps] == [("fetch", "not in the store")]
     fetch(reference, insecure=("image",))

@@ -12,6 +12,7 @@ import re
 import sys
 
 import pytest
+from fetch_site import FakeVerifier
 from oci_images import DOCKER_INDEX, DOCKER_MANIFEST, END, INDEX, MANIFEST, Image, index_of, sha256
 from oci_registry import LOWER, REFERENCE, REPOSITORY, UPPER, document, guard, push
 
@@ -50,7 +51,7 @@ def test_what_is_here_and_pinned_needs_no_network(fetch, site, store, options):
     record = fetch(reference)
     site.requests.clear()
     assert fetch(reference).id == record.id
-    assert not Fetcher(store, None, options).plan(reference).changed
+    assert not Fetcher(store, FakeVerifier(), options).plan(reference).changed
     assert store.resolve(reference).id == store.resolve(REFERENCE).id == record.id
     assert site.requests == []
     with pytest.raises(NotFound):
@@ -98,13 +99,15 @@ def test_the_newest_is_asked_for_and_got_only_if_it_is_another(fetch, site, stor
     first = push(site, Image(LOWER))
     record = fetch(insecure=("image",))
     update = replace(options, insecure=("image",), pull_policy="update")
-    assert not Fetcher(store, None, update).plan(REFERENCE, "latest").changed
+    assert not Fetcher(store, FakeVerifier(), update).plan(REFERENCE, "latest").changed
     site.requests.clear()
     assert fetch(insecure=("image",), pull_policy="update").id == record.id
     assert all("/blobs/" not in path or path.endswith(first.manifest["config"]["digest"]) for path in paths_asked(site))
     push(site, Image(UPPER))
     assert fetch(insecure=("image",)).id == record.id
-    assert [step.reason for step in Fetcher(store, None, update).plan(REFERENCE, "latest").steps] == ["the registry has another image"]
+    assert [step.reason for step in Fetcher(store, FakeVerifier(), update).plan(REFERENCE, "latest").steps] == [
+        "the registry has another image"
+    ]
     assert fetch(insecure=("image",), pull_policy="update").id != record.id
 
 
@@ -115,7 +118,7 @@ def test_an_index_and_a_manifest_of_it_name_the_same_image(fetch, site, store, o
     record = fetch(f"{REFERENCE}@{mine.digest}")
     again = fetch(f"{REFERENCE}@{index.digest}")
     assert again.id == record.id and set(again.digests) == {mine.digest, index.digest}
-    assert not Fetcher(store, None, options).plan(f"{REFERENCE}@{index.digest}").changed
+    assert not Fetcher(store, FakeVerifier(), options).plan(f"{REFERENCE}@{index.digest}").changed
 
 
 def test_docker_indexes(fetch, site):
@@ -129,7 +132,7 @@ def test_progress_counts_all_layers_and_ends_at_their_size(site, store, options)
     told = []
     image = push(site, Image(LOWER, UPPER))
     total = sum(layer["size"] for layer in image.manifest["layers"])
-    fetcher = Fetcher(store, None, options, lambda done, all_of_it: told.append((done, all_of_it)))
+    fetcher = Fetcher(store, FakeVerifier(), options, lambda done, all_of_it: told.append((done, all_of_it)))
     fetcher.fetch(f"{REFERENCE}@{image.digest}")
     assert told[-1] == (total, total)
     assert [done for done, _all in told] == sorted(done for done, _all in told)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from fetch_site import random_bytes
+from fetch_site import FakeVerifier, random_bytes
 from oci_images import END, Image
 from oci_registry import LOWER, REFERENCE, REPOSITORY, guard, push
 from ranged_content import Ranged
@@ -109,7 +109,7 @@ def test_progress_counts_what_was_there(site, image, store, options):
     layer = Layer(site, image, cuts=(250_000,))
     left(store, layer)
     told = []
-    Fetcher(store, None, replace(options), lambda done, total: told.append((done, total))).fetch(pinned(image))
+    Fetcher(store, FakeVerifier(), replace(options), lambda done, total: told.append((done, total))).fetch(pinned(image))
     assert told[-1][0] == told[-1][1] and all(done <= total for done, total in told)
     assert [start for start, _count in layer.page.served] == [200_000, 250_000]
 

@@ -9,6 +9,7 @@ import sys
 from urllib.parse import parse_qs
 
 import pytest
+from fetch_site import FakeVerifier
 from oci_images import Image, sha256
 from oci_registry import LOWER, REFERENCE, REPOSITORY, UPPER, basic, configured, guard, push, tokens_of
 
@@ -188,15 +189,15 @@ def test_http_only_where_it_is_allowed_by_name(store, options, tmp_path):
         reference = f"{REFERENCE}@{image.digest}"
         here = replace(options, connect_to=plain.connect_to())
         with pytest.raises(FetchError) as caught:
-            Fetcher(store, None, here).fetch(reference)
+            Fetcher(store, FakeVerifier(), here).fetch(reference)
         assert caught.value.code in ("tls-failed", "network-unreachable", "body-truncated")
         assert plain.requests == []
-        record = Fetcher(store, None, replace(here, insecure=("http",))).fetch(reference)
+        record = Fetcher(store, FakeVerifier(), replace(here, insecure=("http",))).fetch(reference)
         assert (record.verdict.kind, record.verdict.insecure_options) == ("pinned", ("http",))
         guard(plain, "secret")
         told = replace(here, insecure=("http", "image"), layers=(configured(tmp_path, "user", "password"),))
         with pytest.raises(FetchError) as caught:
-            Fetcher(store, None, told).fetch("docker://example.com/shop/web:1.4@" + sha256(b"other"))
+            Fetcher(store, FakeVerifier(), told).fetch("docker://example.com/shop/web:1.4@" + sha256(b"other"))
         assert not any(headers.get("Authorization") for _method, _host, _path, headers in plain.requests)
     finally:
         plain.close()

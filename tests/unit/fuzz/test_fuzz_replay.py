@@ -61,6 +61,14 @@ def test_a_broken_promise_is_a_finding(monkeypatch):
             run(data)
 
 
+def test_a_rule_of_a_prefix_that_only_looks_like_one_is_a_finding(monkeypatch):
+    kept = {path.name: path.read_bytes() for path in KEPT if path.parent.name == "policy"}
+    assert fuzz_targets.run_policy(kept["beside.json"]) is None
+    monkeypatch.setattr(fuzz_targets.policy.layout, "prefixes_of", lambda name: [name[:end] for end in range(1, len(name) + 1)])
+    with pytest.raises(fuzz_targets.Finding):
+        fuzz_targets.run_policy(kept["beside.json"])
+
+
 def test_a_bundle_in_which_readers_see_different_things_is_a_finding(monkeypatch):
     monkeypatch.setattr(fuzz_targets.fuzz_bundle.bundle, "_check_between", lambda fd, places: None)
     kept = {path.name: path.read_bytes() for path in KEPT if path.parent.name == "bundle"}

@@ -39,7 +39,7 @@ RENAMED = {"_sha2", "_sha512"}
 # Where a package from outside the standard library may be imported, inside functions.
 THIRD_PARTY = {"requests": {"fetch"}, "urllib3": {"fetch"}, "cryptography": {"trust"}, "yaml": {"host"}}
 # What the specification's part may import from outside: parsing, and the hash of canonical JSON.
-PURE = {"__future__", "json", "hashlib", *RENAMED}
+PURE = {"__future__", "_json", "json", "hashlib", *RENAMED}
 SHELLS = ("plugins/modules/", "plugins/module_utils/_ansible/", "plugins/module_utils/_rocket/cli/main.py")
 FORBIDDEN_WORDS = {"manager", "managers", "helper", "helpers", "util", "utils", "common"}
 MODULES_OF_ANSIBLE = {"ansible", "ansible_collections"}

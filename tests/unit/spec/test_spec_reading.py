@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from _rocket.errors import SpecError
+from _rocket.spec import reading
 from _rocket.spec.canonical import dumps
 from _rocket.spec.reading import MAX_BYTES, MAX_DEPTH, Node, load
 
@@ -60,6 +62,37 @@ def test_refused(data, message):
     assert "\n" not in str(refused.value)
 
 
+ODD = ["", " ", "null", " null\n", "1 2", "[] x", "\x0b[]", "[]\x0b", "\u00a0[]", "[]\u00a0", "\ufeff[]", "[1,]"]
+ODD += ['"\t"', '"\\ud800"', "NaN", "[-Infinity]"]
+ODD += ["1.0", "1e5", "-0", "01", str(1 << 63), "9" * 5000, '{"a": 1, "a": 2}', '{"a": {"b": 1, "b": 1}}', "{'a': 1}"]
+ODD += ['\r\n{"a" : [true, false, null]}\t ']
+
+
+def outcome(text):
+    """Return the value, or what is wrong with the text."""
+    try:
+        return repr(load(text.encode(), "x"))
+    except SpecError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_the_scanner_alone_reads_what_json_reads(text, monkeypatch):
+    found = outcome(text)
+    monkeypatch.setitem(sys.modules, "_json", None)
+    assert reading._scanned("[]") is None and outcome(text) == found
+
+
+@given(st.text('[]{}",:0123456789eE+-.truefalsn \\\n\t\x0b\u00a0', max_size=12))
+def test_the_scanner_alone_reads_what_json_reads_of_any_text(text):
+    found = outcome(text)
+    scanned, reading._scanned = reading._scanned, lambda text: None
+    try:
+        assert outcome(text) == found
+    finally:
+        reading._scanned = scanned
+
+
 def test_a_member_given_twice_is_found_below_another_such():
     with pytest.raises(SpecError, match="given twice"):
         load(b'{"a": {"b": 1, "b": 2}, "a": 1}', "x")
@@ -90,6 +123,7 @@ def test_siblings_are_no_depth():
 
 def test_depth_is_refused_before_parsing(monkeypatch):
     monkeypatch.setattr(json, "loads", lambda *_args, **_named: pytest.fail("parsed"))
+    monkeypatch.setattr(reading, "_scanned", lambda _text: pytest.fail("parsed"))
     with pytest.raises(SpecError, match="deeper"):
         load(b"[" * 65, "x")
     with pytest.raises(SpecError, match="bytes"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INSECURE = {
-    "image": "images without a good signature",
+    "image": "images of which the policy asks more, such as a signature",
     "http": "images and signatures over http",
     "pubkey": "keys over http",
     "audit": "what the audit log cannot take",

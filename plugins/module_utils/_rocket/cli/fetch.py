@@ -100,8 +100,9 @@ def told(fetched: Fetched) -> str:
     name = f"{record.name}:{version}" if version else record.name
     image = f"{name} {output.short_id(record.id)}"
     reasons = {
-        "signed": f"signed by {', '.join(fetched.signed_by)}",
+        "signed": f"signed by {', '.join(fetched.signed_by)}{' and pinned' if verdict.pinned else ''}",
         "pinned": f"pinned by its {'digest' if verdict.digest else 'image ID'}",
+        "open": "NOT VERIFIED, as the policy is open",
     }
     reason = reasons.get(verdict.kind, "NOT VERIFIED")
     if fetched.place == "store":

@@ -24,7 +24,7 @@ KEY_LIMIT = 1 << 20
 
 COMMAND = options.Command(
     name="trust",
-    usage="[--prefix=PREFIX | --root] [--fingerprint=HEX] [KEY...]",
+    usage="[--prefix=PREFIX | --root] [--fingerprint=HEX] [KEY...] | --list | --policy [NAME] | --check-policy=FILE",
     summary=(
         "Trust a key for the image names below a prefix. KEY is a file or an https URL with an armored OpenPGP key; without one, "
         "the prefix's own site is asked for its keys. The key is shown and a person asked, unless --fingerprint says which key it must be."
@@ -36,7 +36,9 @@ COMMAND = options.Command(
         options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
         options.Option("--list", "list the keys that are trusted"),
         options.Option("--remove", "trust this key no longer for --prefix or --root", "FINGERPRINT"),
-        options.Option("--format", "of --list: table (default) or json", "FORMAT"),
+        options.Option("--policy", "show the policy in force, or of an image name which rule decides and which keys count"),
+        options.Option("--check-policy", "is this file, JSON or YAML, a policy? changes nothing", "FILE"),
+        options.Option("--format", "of --list and --policy: table (default) or json", "FORMAT"),
         options.Option("--quiet", "do not show the key when --fingerprint is given"),
     ),
     arguments=(0, -1),
@@ -46,6 +48,8 @@ COMMAND = options.Command(
         ("rocket trust --root --fingerprint=0CD8...40 digits...", "see --list for fingerprints"),
         ("rocket trust --list", "who is trusted for what"),
         ("rocket trust --remove=FINGERPRINT --prefix=example.com/shop", "end the trust"),
+        ("rocket trust --policy example.com/shop/web", "what is asked of this image"),
+        ("rocket trust --check-policy=group_vars/all.yml", "before it goes to git"),
     ),
 )
 
@@ -66,6 +70,10 @@ def execute(context: Context, words: Sequence[str]) -> int:
 
     keyring = Keyring(context.paths)
     values = parsed.values
+    if values.flag("--policy") or values.has("--check-policy"):
+        from . import trust_policy
+
+        return trust_policy.execute(context, keyring, values, parsed.arguments)
     if values.flag("--list"):
         if parsed.arguments or values.has("--remove"):
             raise UsageError("lists keys and does nothing else", where="--list")

@@ -79,7 +79,7 @@ class Bundles:
                     self._check_allowed(file, image, options)
                     steps.append(Step(action="fetch", subject=f"{image} {image.image_id}", reason=reason))
             if not steps:
-                check_closure(self._store, self._options, present)
+                check_closure(self._store, self._verifier, self._options, present)
             before = {"images": [record.id for record in present]}
             after = {"images": [image.image_id for image in file.bundle.images]}
         return Plan(subject=reference, steps=tuple(steps), before=before, after=after)
@@ -126,7 +126,7 @@ class Bundles:
                 arrived = self._arrive(file, image, options, progress.part())
                 staged.callback(arrived.close)
                 got.append(arrived)
-            check_closure(self._store, self._options, [each.record for each in got])
+            check_closure(self._store, self._verifier, self._options, [each.record for each in got])
             entered = enter_together(self._store, [each for each in got if isinstance(each, Arrived)])
             came = {fetched.record.id: replace(fetched, seconds=time.monotonic() - began) for fetched in entered}
             return self._told(file, [came.get(each.record.id) or Fetched(each.record) for each in got])
@@ -153,7 +153,7 @@ class Bundles:
 
     def _find(self, file: BundleFile, image: Bundled, options: FetchOptions) -> ImageRecord | None:
         """Return the stored image, whatever its verdict; the bundle has to say of it what it says itself."""
-        record = Stored(self._store, options).find(ImageId(image.image_id))
+        record = Stored(self._store, self._verifier, options).find(ImageId(image.image_id))
         if record is not None:
             _check_said(image, record.name, record.labels, file.where(image))
         return record
@@ -161,11 +161,11 @@ class Bundles:
     def _reason(self, record: ImageRecord | None, options: FetchOptions) -> str:
         if record is None:
             return "not in the store"
-        return "" if Stored(self._store, options).acceptable(record) else "stored without a signature"
+        return Stored(self._store, self._verifier, options).refusal(record)
 
     def _present(self, file: BundleFile, image: Bundled, options: FetchOptions) -> ImageRecord | None:
         record = self._find(file, image, options)
-        if record is not None and Stored(self._store, options).acceptable(record):
+        if record is not None and Stored(self._store, self._verifier, options).acceptable(record):
             return record
         if options.pull_policy == "never":
             what = "is here without a signature" if record is not None else "is not in the store"
@@ -181,7 +181,7 @@ class Bundles:
                 hint="raise the limit if it should be that large",
                 code="body-too-large",
             )
-        if not needs_signature(options):
+        if not needs_signature(options, self._verifier, image.name):
             return
         if not image.signature_size:
             raise TrustError(
@@ -198,7 +198,7 @@ class Bundles:
         arrived = None
         try:
             file.copy(image, partial.fd, partial.path, progress)
-            signature = file.signature(image) if needs_signature(options) else None
+            signature = file.signature(image) if needs_signature(options, self._verifier, image.name) else None
             where = file.where(image)
             inspection, verdict = check_file(partial.fd, signature, where, Wanted(ImageName(image.name)), options, self._verifier)
             if inspection.image_id != image.image_id:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from ..errors import HostError, SpecError, UsageError
 from ..record import Record
 from ..spec.identifier import check_ac_identifier, prefix_covers
+from ..store.operator_file import check_kind, read
 from .credentials import Place, read_place
-from .operator_file import check_kind, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

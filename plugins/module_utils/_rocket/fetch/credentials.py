@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from ..errors import FetchError, SpecError, printable
 from ..record import Record
+from ..store.operator_file import check_kind, listed, read
 from .addresses import check_url
-from .operator_file import check_kind, listed, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -124,7 +124,8 @@ class Download:
         Raises:
             TrustError, FetchError, ArchiveError, SpecError, StoreError: nothing of it is left.
         """
-        signature = _signature(place, transports) if needs_signature(self._options) else None
+        needed = needs_signature(self._options, self._verifier, name.name if name is not None else "")
+        signature = _signature(place, transports) if needed else None
         for again in (False, True):
             partial = self._store.partial(place.image)
             arrived, keep = None, False

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ..audit.log import Acting
 from ..errors import NotFound, UsageError
 from ..plan import Plan, Step
+from ..spec.image_name import ImageName
 from ..spec.oci_reference import is_oci_reference, parse_oci_reference
 from .fetched import Fetched
 from .options import FetchOptions
@@ -75,10 +76,12 @@ class Fetcher:
         with under_lock(reference, self._options) as (reference, options):
             if is_oci_reference(reference):
                 return self._layered(options).plan(parse_oci_reference(reference), state)
-            wanted, stored = parse_reference(reference), Stored(self._store, options)
+            wanted, stored = parse_reference(reference), Stored(self._store, self._verifier, options)
             record = stored.find(wanted)
             before = None if record is None else {"image_id": record.id, "name": record.name}
             reason = self._reason(wanted, record, state, stored, options)
+            if reason:
+                _check_allowed(wanted, options, self._verifier)
         if not reason:
             return Plan(subject=reference, before=before, after=before)
         step = Step(action="fetch", subject=reference, reason=reason)
@@ -90,8 +93,9 @@ class Fetcher:
             if isinstance(wanted, ImageId):
                 raise no_source(wanted)
             return "not in the store"
-        if not stored.acceptable(record):
-            return "stored without a signature"
+        refusal = stored.refusal(record)
+        if refusal:
+            return refusal
         lacking = stored.lacking(record)
         if lacking:
             return lacking
@@ -120,7 +124,7 @@ class Fetcher:
         with under_lock(reference, self._options) as (reference, options):
             if is_oci_reference(reference):
                 return self._layered(options).keep(parse_oci_reference(reference))
-            wanted, stored = parse_reference(reference), Stored(self._store, options)
+            wanted, stored = parse_reference(reference), Stored(self._store, self._verifier, options)
             record = stored.find(wanted)
             if record is None:
                 raise NotFound(f"{wanted} is not in the store any more", hint="repeat")
@@ -166,9 +170,18 @@ class Fetcher:
     def _layered(self, options: FetchOptions) -> Layered:
         from .layered import Layered
 
-        return Layered(self._store, options, self._progress)
+        return Layered(self._store, self._verifier, options, self._progress)
 
     def _bundles(self) -> Bundles:
         from .bundled import Bundles
 
         return Bundles(self._store, self._verifier, self._options, self._progress)
+
+
+def _check_allowed(wanted: Reference, options: FetchOptions, verifier: Verifier) -> None:
+    """Refuse to plan what the policy lets nobody fetch, where the name is known; raises TrustError."""
+    from .verification import needs_signature
+
+    name = wanted.name if isinstance(wanted, ImageName) else options.name
+    if name:
+        needs_signature(options, verifier, name)

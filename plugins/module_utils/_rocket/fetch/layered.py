@@ -13,16 +13,16 @@ import os
 import time
 from contextlib import contextmanager
 
-from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, TrustError, UsageError, printable
+from ..errors import ArchiveError, FetchError, NotFound, RocketError, SpecError, UsageError, printable
 from ..plan import Plan, Step
 from ..platform import fits
 from ..record import replace
 from ..spec.oci_reference import RegistryReference
 from ..store.blobs import Blobs
 from ..store.record import new_record
-from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .fetched import Fetched
+from .layered_verdict import check_rule, verdict_on
 from .reference import ImageId
 from .sources.opener import open_source
 from .stored import Stored
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from ..spec.oci_reference import OciReference
     from ..store.record import ImageRecord
     from ..store.store import Store
+    from ..store.verdict import Verdict
     from .options import FetchOptions, Progress
     from .sources.base import LayeredSource, OciImage
+    from .verification import Verifier
 
 
 class Layered:
@@ -46,15 +48,17 @@ class Layered:
 
     Args:
         store: where to.
+        verifier: what trust/ says about names and verdicts.
         options: what the operator said.
         progress: is told (bytes done, bytes in all) while layers come.
     """
 
-    def __init__(self, store: Store, options: FetchOptions, progress: Progress | None = None) -> None:
+    def __init__(self, store: Store, verifier: Verifier, options: FetchOptions, progress: Progress | None = None) -> None:
         self._store = store
+        self._verifier = verifier
         self._options = options
         self._progress = progress
-        self._stored = Stored(store, options)
+        self._stored = Stored(store, verifier, options)
         self._arch = dict(options.host_labels)["arch"]
 
     def plan(self, wanted: OciReference, state: str) -> Plan:
@@ -72,6 +76,8 @@ class Layered:
         reason = self._reason(wanted, record, state)
         if not reason:
             return Plan(subject=str(wanted), before=before, after=before)
+        if isinstance(wanted, RegistryReference):
+            check_rule(wanted.image_name().name, self._options, self._verifier)
         step = Step(action="fetch", subject=str(wanted), reason=reason)
         after = {"image_id": self._options.expected_id or f"made of {wanted}"}
         return Plan(subject=str(wanted), steps=(step,), before=before, after=after)
@@ -79,8 +85,9 @@ class Layered:
     def _reason(self, wanted: OciReference, record: ImageRecord | None, state: str) -> str:
         if record is None:
             return "not in the store"
-        if not self._stored.acceptable(record):
-            return "stored without being pinned"
+        refusal = self._stored.refusal(record)
+        if refusal:
+            return "stored without being pinned" if refusal == "stored without a signature" else refusal
         if state == "present" or self._is_fixed(wanted):
             return ""
         with self._open(wanted) as source:
@@ -143,8 +150,9 @@ class Layered:
         if record is not None and (policy != "update" or self._is_fixed(wanted)):
             if self._stored.acceptable(record):
                 return record
-            if self._options.expected_id or wanted.digest:
-                return self._stored.pin(record, "" if self._options.expected_id else wanted.digest)
+            check_rule(record.name, self._options, self._verifier)
+            if self._options.expected_id or wanted.digest or self._options.unverified:
+                return self._stored.again(record, "" if self._options.expected_id else wanted.digest)
         if policy == "never":
             what = "is here without being pinned" if record is not None else "is not in the store"
             raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
@@ -154,10 +162,13 @@ class Layered:
         return open_source(wanted, self._store, self._options)
 
     def _fetch(self, wanted: OciReference) -> Fetched:
+        if isinstance(wanted, RegistryReference):
+            # Before anybody is asked.
+            check_rule(wanted.image_name().name, self._options, self._verifier)
         with self._open(wanted) as source:
             image = source.image(self._arch)
             self._check_pinned(wanted, image)
-            verdict = self._verdict(wanted, image)
+            verdict = verdict_on(wanted, image, self._options, self._verifier)
             for record in self._store.converted(image.name, image.digests[-1]):
                 if has_blob(self._store, record) and self._stored.acceptable(record) and not self._options.expected_id:
                     # The tag leads where it led before, or another digest leads to the same image.
@@ -171,26 +182,6 @@ class Layered:
             from .sources.base import mismatch
 
             raise mismatch("image", image.digests[0], wanted.digest)
-
-    def _verdict(self, wanted: OciReference, image: OciImage) -> Verdict:
-        """Return why the image may enter the store.
-
-        Raises:
-            TrustError: ``signature-missing``; says what to pin.
-        """
-        options = self._options
-        insecure, now = tuple(sorted(options.insecure)), int(time.time())
-        if options.expected_id or wanted.digest:
-            return Verdict(kind="pinned", checked_at=now, insecure_options=insecure, digest="" if options.expected_id else wanted.digest)
-        if options.unverified:
-            return Verdict(kind="insecure", checked_at=now, insecure_options=insecure)
-        pinned = replace(wanted, digest=image.digests[0])
-        raise TrustError(
-            "nobody vouches for it: OCI images have no signature here, and no digest is pinned",
-            where=printable(str(wanted), 300),
-            code="signature-missing",
-            hint=f"if this is the image that you mean, pin it: {pinned}; or allow it with --insecure-options=image",
-        )
 
     def _convert(
         self, wanted: OciReference, source: LayeredSource, image: OciImage, verdict: Verdict

@@ -14,6 +14,7 @@ from ..errors import NotFound, RocketError
 from ..record import replace
 from ..spec.lock import Lock, Locked, normal_reference
 from ..spec.oci_reference import is_oci_reference
+from ..store.verdict import Verdict
 from .closure import needed
 from .fetcher import Fetcher
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from ..store.record import ImageRecord
     from ..store.store import Store
-    from ..store.verdict import Verdict
     from .fetched import Fetched
     from .options import FetchOptions, Progress
     from .verification import Verifier
@@ -40,7 +40,7 @@ class Locking:
         options: what the operator said about fetching; policy, platform and lock are chosen here.
         progress: is told (bytes done, bytes in all or 0) while an image comes.
         tell: is told what was fetched for a reference and platform.
-        standing: raises where a stored signature is not one by a key that is trusted today.
+        standing: raises where a verdict does not hold under the keys and the policy of today.
     """
 
     def __init__(
@@ -94,21 +94,36 @@ class Locking:
             self._tell(reference, platform, fetched)
         for key, record in ((reference, fetched.record), *fetched.stands_on):
             if not _keep(key, platform, former, here):
-                here[key, platform] = _locked(key, platform, record)
+                here[key, platform] = self._locked(key, platform, record)
 
     def _check(self, fetched: Fetched) -> None:
-        """Hold against today's trust what was in the store before."""
+        """Hold each image against today's trust as a host under this lock will, to whom it is pinned; what was in the store too."""
         for record in (fetched.record, *(record for _key, record in fetched.stands_on)):
-            if self._standing is not None and record.verdict.kind == "signed":
-                self._standing(record.verdict, record.name)
+            signed = record.verdict.kind == "signed"
+            as_locked = replace(record.verdict, pinned=True) if signed else Verdict("pinned", pinned=True)
+            if self._standing is not None:
+                self._standing(as_locked, record.name)
+
+    def _locked(self, reference: str, platform: str, record: ImageRecord) -> Locked:
+        # Where the policy asks for no signature, none is got: that one lies here is an accident of this host.
+        wanted = self._verifier.rule(record.name).needs_signature(pinned=False)
+        return Locked(
+            reference=reference,
+            image_id=record.id,
+            name=record.name,
+            labels=record.labels,
+            platform=platform,
+            size=record.file_size,
+            signed_by=tuple(signer.fingerprint for signer in record.verdict.signers) if wanted else (),
+            digest=record.digests[0] if record.digests else "",
+            dependencies=tuple(needed(dependency).key for dependency in record.manifest.dependencies),
+        )
 
     def _fetch(self, reference: str, platform: str) -> Fetched:
-        options = replace(self._options, platform=platform, pull_policy="update", lock=None)
+        # What somebody pinned here before is no reason to accept less than a signature elsewhere.
+        options = replace(self._options, platform=platform, pull_policy="update", lock=None, locking=True)
         if is_oci_reference(reference):
             options = replace(options, insecure=tuple({*options.insecure, "image"}))
-        elif not options.unverified:
-            # What somebody pinned here before is no reason to accept less than a signature elsewhere.
-            options = replace(options, signed=True)
         return Fetcher(self._store, self._verifier, options, self._progress).get(reference)
 
 
@@ -126,20 +141,6 @@ def _keep(reference: str, platform: str, former: Lock, here: Known) -> bool:
     # Locked for this platform, while something that it depends on is not: nothing of it can be kept.
     del here[reference, platform]
     return False
-
-
-def _locked(reference: str, platform: str, record: ImageRecord) -> Locked:
-    return Locked(
-        reference=reference,
-        image_id=record.id,
-        name=record.name,
-        labels=record.labels,
-        platform=platform,
-        size=record.file_size,
-        signed_by=tuple(signer.fingerprint for signer in record.verdict.signers),
-        digest=record.digests[0] if record.digests else "",
-        dependencies=tuple(needed(dependency).key for dependency in record.manifest.dependencies),
-    )
 
 
 def _reachable(wanted: Sequence[str], platform: str, here: Known) -> Known:

@@ -65,6 +65,8 @@ class FetchOptions(Record):
         expected_id: image ID that the operator pinned; no signature is needed then, unless `signed`.
         render: the root file system of the image is made too, in the same pass where that can be.
         signed: a signature is needed although an image ID is pinned.
+        locking: it is for a lock file that is being made: what a pin would do for, without a signature, gets in unsigned only where the
+            policy wants a pin and nothing else.
         name: image name that a file or URL must hold; verified against before the archive is opened.
         signature: path or URL of the signature of a file or URL reference; by default the image's own with ``.asc``.
         ca_file: PEM file of the certificate authorities to trust instead of the installed ones.
@@ -90,6 +92,7 @@ class FetchOptions(Record):
     expected_id: str = ""
     render: bool = False
     signed: bool = False
+    locking: bool = False
     name: str = ""
     signature: str = ""
     ca_file: str = ""

@@ -55,7 +55,7 @@ class Single:
         self._verifier = verifier
         self._options = options
         self._download = Download(store, verifier, options, progress)
-        self.stored = Stored(store, options)
+        self.stored = Stored(store, verifier, options)
 
     def obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, anew: bool = False) -> Arrived | Fetched:
         """Return an image that is in the store, or has arrived in staging and is locked in `held`.
@@ -121,22 +121,22 @@ class Single:
         return None
 
     def _present(self, wanted: Reference) -> ImageRecord | None:
-        record = self.stored.find(wanted)
-        policy = self._options.pull_policy
-        if record is not None and self.stored.acceptable(record):
+        record, policy = self.stored.find(wanted), self._options.pull_policy
+        good = record
+        if record is not None and not self.stored.acceptable(record):
+            good = self.stored.again(record)
+        if good is not None:
             if policy != "update" or isinstance(wanted, (ImageId, FileReference)):
-                return record
-            return record if self._options.expected_id or self.stored.fresh(record, wanted) else None
-        if record is not None and self._options.expected_id == record.id and not needs_signature(self._options):
-            return self.stored.pin(record)
+                return good
+            return good if self._options.expected_id or self.stored.fresh(good, wanted) else None
         if policy == "never":
-            what = "is here without a signature" if record is not None else "is not in the store"
+            what = f"does not do as it is here ({self.stored.refusal(record)})" if record is not None else "is not in the store"
             raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
         return None
 
     def _fetch(self, wanted: Reference, transports: Transports) -> Arrived | Fetched:
         name = self._name(wanted)
-        if name is not None and needs_signature(self._options):
+        if name is not None and needs_signature(self._options, self._verifier, name.name):
             self._verifier.require_key(name.name)
         failures: list[RocketError] = []
         places = iter(self._places(wanted, transports))
@@ -173,7 +173,7 @@ class Single:
         current = self.stored.find(wanted) if self._options.pull_policy == "update" else None
         answer = self._ask(current, place, transports) if current is not None else None
         if current is not None and answer is not None and answer.status == 304:
-            confirmed = self.stored.confirm(current, self._verifier, wanted, answer)
+            confirmed = self.stored.confirm(current, wanted, answer)
             if confirmed is not None:
                 return Fetched(confirmed)
         return self._download.get(place, name, wanted, transports)

@@ -7,12 +7,11 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import FetchError, NotFound, RocketError, StoreError
+from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError
 from ..platform import fits
 from ..record import replace
 from ..spec.image_name import ImageName
 from ..store.dependencies import find, name_of, visits
-from ..store.verdict import Verdict
 from ..store.verify import has_blob
 from .reference import FileReference, ImageId
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ..spec.image_manifest import Dependency
     from ..store.record import ImageRecord
     from ..store.store import Store
+    from ..store.verdict import Verdict
     from .options import FetchOptions
     from .reference import Reference
     from .transports.base import Response
@@ -31,10 +31,17 @@ _BLOCK = 1 << 20
 
 
 class Stored:
-    """The store as one fetch sees it."""
+    """The store as one fetch sees it.
 
-    def __init__(self, store: Store, options: FetchOptions) -> None:
+    Args:
+        store: where images are.
+        verifier: what trust/ says about them today.
+        options: what the operator said.
+    """
+
+    def __init__(self, store: Store, verifier: Verifier, options: FetchOptions) -> None:
         self._store = store
+        self._verifier = verifier
         self._options = options
 
     def find(self, wanted: Reference) -> ImageRecord | None:
@@ -104,11 +111,28 @@ class Stored:
         return self._options.name in ("", record.name)
 
     def acceptable(self, record: ImageRecord) -> bool:
-        """Whether the stored verdict is good enough today: one without signature only where that is allowed."""
-        options = self._options
-        if record.verdict.kind == "pinned" and not options.signed:
-            return True
-        return record.verdict.kind == "signed" or (options.unverified and not options.expected_id)
+        """Return whether the stored verdict is good enough today; raises as refusal()."""
+        return not self.refusal(record)
+
+    def refusal(self, record: ImageRecord) -> str:
+        """Return in a few words why the stored verdict does not do today; empty when it does.
+
+        Raises:
+            TrustError: nothing would do: ``policy-refused``, ``policy-malformed``.
+        """
+        options, verdict = self._options, record.verdict
+        rule = self._verifier.rule(record.name)
+        if options.locking and not options.unverified and not rule.needs_signature(pinned=False):
+            return ""
+        wants_signer = (options.signed or options.locking) and not options.unverified
+        wants_pin = options.expected_id and verdict.kind != "signed" and not verdict.by_pin
+        if wants_pin or (wants_signer and verdict.kind != "signed"):
+            return "stored without a signature"
+        try:
+            self._verifier.check(verdict, record.name, options.insecure)
+        except TrustError as error:
+            return "stored without a signature" if error.code == "verdict-insecure" else error.what
+        return ""
 
     def lacking(self, record: ImageRecord) -> str:
         """Return in a few words what an image depends on and the store does not have, or not good enough; empty for nothing."""
@@ -117,7 +141,7 @@ class Stored:
         try:
             visits(self._store, record, self._dependency)
         except RocketError as error:
-            if error.code == "not-locked":
+            if error.code in ("not-locked", "policy-refused", "policy-malformed"):
                 raise
             return str(error)
         return ""
@@ -130,9 +154,10 @@ class Stored:
             locked = lock.find(dependency.image_id or str(name_of(dependency)), options.host)
             found = self._store.find_id(locked.image_id)
             options = replace(options, signed=bool(locked.signed_by))
-        if Stored(self._store, options).acceptable(found) and has_blob(self._store, found):
-            return found
-        raise NotFound(f"it depends on {found.name}, which is stored without a signature or damaged", where=where)
+        refusal = Stored(self._store, self._verifier, options).refusal(found)
+        if refusal or not has_blob(self._store, found):
+            raise NotFound(f"it depends on {found.name}: {refusal or 'damaged'}", where=where)
+        return found
 
     def exactly(self, image_id: str) -> ImageRecord | None:
         """Return the stored image with this image ID; None where it is absent, damaged or not good enough."""
@@ -142,17 +167,30 @@ class Stored:
             return None  # It is fetched then, and whoever fetches it is told what is wrong.
         return record if self.acceptable(record) and has_blob(self._store, record) else None
 
-    def pin(self, record: ImageRecord, digest: str = "") -> ImageRecord | None:
-        """Make the verdict of a stored image ``pinned``, its blob verified; None where that is damaged.
+    def again(self, record: ImageRecord, digest: str = "") -> ImageRecord | None:
+        """Return a stored image with a verdict that does today, found from what the store has of it; None where it has to be fetched.
 
         Args:
             record: of the image.
             digest: of the OCI image that it was made of, where that is what was pinned.
+
+        Raises:
+            TrustError: nothing would do.
         """
-        if not self._whole(record):
+        from .verification import admitted, made, needs_signature
+
+        options = self._options
+        pinned = bool(digest) or options.expected_id == record.id
+        if not digest and needs_signature(options, self._verifier, record.name):
+            verdict = self._signed_again(record)
+        elif pinned and record.verdict.kind == "signed" and self._verifier.rule(record.name).require == "pinned":
+            verdict = record.verdict
+        else:
+            verdict = made("pinned" if pinned else "insecure", options, digest)
+        if verdict is None or not self._whole(record):
             return None
-        verdict = Verdict("pinned", (), int(time.time()), tuple(sorted(self._options.insecure)), digest)
-        return self._store.confirm(record.id, verdict)
+        verdict = replace(verdict, pinned=pinned or record.verdict.by_pin)
+        return self._store.confirm(record.id, admitted(verdict, record.name, options, self._verifier))
 
     def can_ask(self, record: ImageRecord, url: str) -> bool:
         """Whether the source may be asked if it still has the file of the record: an unsigned one is fetched anew."""
@@ -168,16 +206,32 @@ class Stored:
         max_age = record.max_age if answer.max_age is None else answer.max_age
         return self._store.confirm(record.id, verdict, checked_at=int(time.time()), max_age=max_age, reference=str(wanted))
 
-    def confirm(self, record: ImageRecord, verifier: Verifier, wanted: Reference, answer: Response) -> ImageRecord | None:
+    def confirm(self, record: ImageRecord, wanted: Reference, answer: Response) -> ImageRecord | None:
         """Verify again what is stored when the source says that it is unchanged; None where it has to be fetched.
 
         Raises:
             TrustError: its signature does not do any more.
         """
+        from .verification import admitted, needs_signature
+
         if not self._whole(record):
             return None
-        if record.verdict.kind != "signed" or self._options.unverified:
+        if record.verdict.kind != "signed" or not needs_signature(self._options, self._verifier, record.name):
             return self.renew(record, record.verdict, wanted, answer)
+        verdict = self._verified(record)
+        if verdict is None:
+            return None
+        verdict = replace(verdict, pinned=record.verdict.pinned)
+        return self.renew(record, admitted(verdict, record.name, self._options, self._verifier), wanted, answer)
+
+    def _signed_again(self, record: ImageRecord) -> Verdict | None:
+        """Return the verdict on the signature that came with a stored image; None where it does not do, for its source may have another."""
+        try:
+            return self._verified(record)
+        except TrustError:
+            return None
+
+    def _verified(self, record: ImageRecord) -> Verdict | None:
         directory = f"{self._store.paths.images}/{record.id}"
         try:
             from ..store.files import read_limited
@@ -188,10 +242,9 @@ class Stored:
             # Damaged: a full fetch heals it.
             return None
         try:
-            verdict = verifier.verify(fd, signature, record.name)
+            return self._verifier.verify(fd, signature, record.name)
         finally:
             os.close(fd)
-        return self.renew(record, verdict, wanted, answer)
 
     def _whole(self, record: ImageRecord) -> bool:
         try:

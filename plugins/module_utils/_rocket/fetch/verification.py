@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 
-from ..errors import ArchiveError, FetchError, UsageError
-from ..record import Record
+from ..errors import ArchiveError, FetchError, TrustError
+from ..record import Record, replace
 from ..spec.image_name import ImageName
-from ..store.verdict import Verdict
+from ..store.verdict import Rule, Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Protocol
 
     from ..image.check import Inspection
@@ -26,11 +27,20 @@ if TYPE_CHECKING:
     class Verifier(Protocol):
         """What trust/ offers to fetch/."""
 
+        def rule(self, name: str) -> Rule:
+            """Return the policy's rule for a name; raise TrustError where nobody may supply it."""
+
         def require_key(self, name: str) -> None:
             """Raise TrustError unless some key is trusted for the name."""
 
         def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
             """Return the verdict on a file, or raise TrustError."""
+
+        def admit(self, verdict: Verdict, name: str, insecure: Collection[str]) -> Verdict:
+            """Return a verdict made just now as it is to be stored, or raise TrustError where the policy asks for more."""
+
+        def check(self, verdict: Verdict, name: str, insecure: Collection[str]) -> None:
+            """Raise TrustError where a stored verdict does not hold today."""
 
 
 class Wanted(Record):
@@ -45,9 +55,43 @@ class Wanted(Record):
     host_labels: tuple[tuple[str, str], ...] = ()
 
 
-def needs_signature(options: FetchOptions) -> bool:
-    """Whether a signature has to be had: not for an image that is only pinned, and not where the operator gave it up (V8)."""
-    return not options.unverified and (options.signed or not options.expected_id)
+def needs_signature(options: FetchOptions, verifier: Verifier, name: str = "") -> bool:
+    """Return whether a signature has to be had for an image of this name.
+
+    Not for one that is only pinned, unless the policy wants both, and not where the operator gave it up (V8). Where no `name` is given, it
+    is what would be so without a policy: the name in the manifest has its rule in the end.
+
+    Raises:
+        TrustError: nothing that could be got would do: ``policy-refused``, ``policy-malformed``; ``policy-unmet`` for what has to be
+            pinned and is not.
+    """
+    rule = verifier.rule(name) if name else Rule()
+    if options.unverified:
+        return False
+    if options.locking:
+        # What has to be pinned is so by the lock that is being made, and by whoever reviews it.
+        return rule.needs_signature(pinned=False)
+    if rule.require == "pinned" and not options.expected_id:
+        raise TrustError(
+            f"its image ID is not given, and {rule}",
+            where=name,
+            code="policy-unmet",
+            hint=f"pin it (--image-id, image_id, or a lock file); `rocket trust --policy {name}` shows the rule",
+        )
+    return options.signed or rule.needs_signature(bool(options.expected_id)) or (rule.require == "open" and bool(options.signature))
+
+
+def admitted(verdict: Verdict, name: str, options: FetchOptions, verifier: Verifier) -> Verdict:
+    """Return a verdict that was made just now as it is to be stored.
+
+    Raises:
+        TrustError: the policy asks for more.
+    """
+    insecure = options.insecure
+    if options.locking and verifier.rule(name).require == "pinned":
+        # Making a lock vouches for nothing on the host that makes it.
+        insecure = (*insecure, "image")
+    return verifier.admit(verdict, name, insecure)
 
 
 def check_file(
@@ -65,7 +109,7 @@ def check_file(
         tree: is filled in the same pass, where it is known by then who vouches for the file.
 
     Raises:
-        TrustError: its signature does not do.
+        TrustError: its signature does not do, or the policy asks for more.
         FetchError: ``digest-mismatch``, ``not-an-image``, ``name-mismatch``, ``label-mismatch`` (V7).
         ArchiveError, SpecError: it is no App Container Image.
     """
@@ -74,21 +118,23 @@ def check_file(
     _check_magic(fd, where)
     verdict = None
     if options.expected_id:
-        verdict = _pinned(fd, where, options)
+        _check_pinned(fd, where, options.expected_id)
+        verdict = made("pinned", options)
     if signature is not None:
         verdict = verifier.verify(fd, signature, wanted.asked.name) if wanted.asked is not None else None
     inspection = inspect(fd) if tree is None or verdict is None else tree.fill(fd)
     if options.expected_id and inspection.image_id != options.expected_id:
         raise _digest_mismatch(where, inspection.image_id, options.expected_id)
     if verdict is None:
-        if signature is not None:
-            verdict = verifier.verify(fd, signature, inspection.manifest.name)
-        elif options.unverified:
-            verdict = Verdict(kind="insecure", checked_at=int(time.time()), insecure_options=tuple(sorted(options.insecure)))
-        else:
-            raise UsageError("an image without signature or pinned image ID needs --insecure-options=image")
+        verdict = made("insecure", options) if signature is None else verifier.verify(fd, signature, inspection.manifest.name)
     check_wanted(inspection, where, wanted)
-    return inspection, verdict
+    verdict = replace(verdict, pinned=bool(options.expected_id))
+    return inspection, admitted(verdict, inspection.manifest.name, options, verifier)
+
+
+def made(kind: str, options: FetchOptions, digest: str = "") -> Verdict:
+    """Return a verdict without signers, made now; what nobody vouches for comes as ``insecure``."""
+    return Verdict(kind, (), int(time.time()), tuple(sorted(options.insecure)), digest, pinned=kind == "pinned")
 
 
 def _check_magic(fd: int, where: str) -> None:
@@ -106,7 +152,7 @@ def _check_magic(fd: int, where: str) -> None:
         raise FetchError(error.what, where=where, hint=error.hint, code=error.code) from error
 
 
-def _pinned(fd: int, where: str, options: FetchOptions) -> Verdict:
+def _check_pinned(fd: int, where: str, expected: str) -> None:
     """Compare the digest of the uncompressed archive before the archive is opened."""
     from ..image.compression import decompressed
     from ..image.limits import DEFAULT
@@ -119,9 +165,8 @@ def _pinned(fd: int, where: str, options: FetchOptions) -> Verdict:
         found = digest.image_id()
     finally:
         digest.close()
-    if found != options.expected_id:
-        raise _digest_mismatch(where, found, options.expected_id)
-    return Verdict(kind="pinned", checked_at=int(time.time()), insecure_options=tuple(sorted(options.insecure)))
+    if found != expected:
+        raise _digest_mismatch(where, found, expected)
 
 
 def _digest_mismatch(where: str, found: str, expected: str) -> FetchError:

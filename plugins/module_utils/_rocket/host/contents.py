@@ -109,6 +109,7 @@ def _carry_cli() -> None:
         status,
         stop,
         trust,
+        trust_policy,
         version,
         words,
     )
@@ -138,8 +139,8 @@ def _carry_fetch() -> None:
         gather,
         keys,
         layered,
+        layered_verdict,
         locking,
-        operator_file,
         options,
         places,
         reference,
@@ -292,6 +293,7 @@ def _carry_store() -> None:
         files,
         locked,
         locks,
+        operator_file,
         partial,
         publish,
         record,
@@ -309,7 +311,21 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, late, layout, own_key, standing, usability, verify
+    from ..trust import (
+        admission,
+        describe,
+        key_file,
+        keyring,
+        late,
+        layout,
+        own_key,
+        policy,
+        policy_file,
+        refusals,
+        standing,
+        usability,
+        verify,
+    )
 
 
 def _carry_trust_openpgp() -> None:

@@ -86,8 +86,14 @@ class Catalogue:
         return record, manifest
 
     def _record(self, image_id: str) -> ImageRecord:
-        record, manifest = self._load(image_id)[:2]
-        return ImageRecord.from_json(record, ImageManifest.from_json(manifest))
+        return self._made(*self._load(image_id)[:2])
+
+    def _made(self, record: dict[str, Any], manifest: dict[str, Any]) -> ImageRecord:
+        try:
+            return ImageRecord.from_json(record, ImageManifest.from_json(manifest))
+        except (KeyError, TypeError) as error:
+            where, image_id = f"{self.paths.images}/{record['id']}/record.json", record["id"]
+            raise damaged(where, image_id, "the record is not one that this rocket knows") from error
 
     def import_of(self, image_id: str) -> tuple[str, int]:
         """Return name and time of import (seconds since the epoch) of an image, without making its manifest.
@@ -137,8 +143,11 @@ class Catalogue:
                 candidates.append((record["imported_at"], imported, image_id, record, manifest))
         other = None
         for candidate in sorted(candidates, key=lambda candidate: candidate[:3], reverse=True):
-            record, value = candidate[3:]
-            found = ImageRecord.from_json(record, ImageManifest.from_json(value))
+            try:
+                found = self._made(*candidate[3:])
+            except StoreError:
+                broken.append(candidate[2])
+                continue
             if name.matches(found):
                 if fits(found.labels, host):
                     return found
@@ -161,10 +170,10 @@ class Catalogue:
         for image_id in self.ids():
             try:
                 record, manifest, imported = self._load(image_id)
+                if record["name"] == name.name and record.get("digests") and digest in ("", *record["digests"]):
+                    found.append((record["imported_at"], imported, self._made(record, manifest)))
             except (NotFound, StoreError):
                 continue
-            if record["name"] == name.name and record.get("digests") and digest in ("", *record["digests"]):
-                found.append((record["imported_at"], imported, ImageRecord.from_json(record, ImageManifest.from_json(manifest))))
         found.sort(key=lambda item: item[:2], reverse=True)
         return [item[2] for item in found if name.matches(item[2])]
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .store import Store
     from .verdict import Verdict
 
+# Kinds of a verdict on what nobody vouched for.
+_NOBODY = ("insecure", "open")
+
 
 def add(store: Store, staged: str, record: ImageRecord, manifest: bytes, signature: bytes | None) -> ImageRecord:
     """Put the file at `staged` into the store under its image ID.
@@ -47,6 +50,10 @@ def add(store: Store, staged: str, record: ImageRecord, manifest: bytes, signatu
             if present is not None:
                 # One image can be named by a manifest and by several indexes.
                 record = replace(record, digests=tuple(dict.fromkeys((*record.digests, *present.digests))))
+                if present.verdict.by_pin and verdict.kind == "signed":
+                    # What the operator said about the image ID is true of the image whoever signed it since.
+                    verdict = replace(verdict, pinned=True)
+                    record = replace(record, verdict=verdict)
             if present is not None and _outranks(present.verdict, verdict):
                 if present.file_digest != record.file_digest:
                     if _intact(store, present):
@@ -61,7 +68,7 @@ def add(store: Store, staged: str, record: ImageRecord, manifest: bytes, signatu
 
 
 def _outranks(present: Verdict, other: Verdict) -> bool:
-    return other.kind == "insecure" and present.kind != "insecure"
+    return other.kind in _NOBODY and present.kind not in _NOBODY
 
 
 def _present(store: Store, image_id: str) -> ImageRecord | None:

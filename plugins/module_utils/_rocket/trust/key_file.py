@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The appc.rocket contributors
 # SPDX-License-Identifier: Apache-2.0
-"""One key file: read with every check, written so that it is complete or absent."""
+"""One key file: read with every check, written so that it is complete or absent; the policy is written so too."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def trusted_key(found: layout.Entry) -> TrustedKey:
 
 def _disk(path: str, error: OSError) -> RocketError:
     return StoreError(
-        f"trusted keys cannot be changed: {error.strerror or error}",
+        f"what this host trusts cannot be changed: {error.strerror or error}",
         where=path,
         hint="run as root, and check the file system",
         code="store-io",
@@ -108,7 +108,7 @@ def _disk(path: str, error: OSError) -> RocketError:
 
 
 def write(path: str, content: bytes) -> None:
-    """Put a key file in place, mode 0644, its directories 0755.
+    """Put a file in place, mode 0644, its directories 0755.
 
     Raises:
         StoreError: the file system refuses.
@@ -134,7 +134,7 @@ def _make_directories(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a key file.
+    """Remove a file.
 
     Raises:
         NotFound: it is gone.
@@ -143,7 +143,7 @@ def remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError as error:
-        raise NotFound("the key is gone since this was planned", where=path, hint="run it again") from error
+        raise NotFound("it is gone since this was planned", where=path, hint="run it again") from error
     except OSError as error:
         raise _disk(path, error) from error
     fsync_directory(os.path.dirname(path))

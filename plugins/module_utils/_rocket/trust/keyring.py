@@ -37,8 +37,7 @@ def check_fingerprint(text: str) -> str:
     Raises:
         UsageError: it is not complete; key IDs can be forged.
     """
-    plain = text.replace(" ", "").replace(":", "").lower()
-    plain = plain[2:] if plain.startswith("0x") else plain
+    plain = layout.plain_fingerprint(text)
     if not layout.is_fingerprint(plain):
         raise UsageError(
             f"a fingerprint has 40 hex digits, not {printable(text)}",

@@ -49,6 +49,12 @@ def is_fingerprint(text: str) -> bool:
     return len(text) == 40 and _HEX.issuperset(text)
 
 
+def plain_fingerprint(text: str) -> str:
+    """Return a fingerprint as people write it (spaces, colons, upper case, ``0x``) in the form of file names, if it is one."""
+    plain = text.replace(" ", "").replace(":", "").lower()
+    return plain[2:] if plain.startswith("0x") else plain
+
+
 def directory(base: str, prefix: str) -> str:
     """Return the directory of the keys for `prefix` under a trustedkeys directory; the prefix has been checked."""
     return f"{base}/prefix.d/{prefix}" if prefix else f"{base}/root.d"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is a stored verdict still good today? ``run``'s side of trust: names of files, no packets, no mathematics.
 
-An image that was let in by an option does not run without that option, and one whose signers have been distrusted
-since does not run at all.
+An image that was let in by an option does not run without that option, one whose signers have been distrusted
+since does not run at all, and one of which the policy asks more today does not run without the option.
 
 Not handled here: expiry of keys (a running fleet has to survive a reboot on the day a key ends; fetch refuses then);
 revocations in key files that were not written by ``rocket trust``, which leaves a mark in the first lines.
@@ -16,6 +16,8 @@ import os
 from ..audit.log import Acting
 from ..errors import TrustError
 from . import layout
+from .admission import judge
+from .policy import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def _marked_revoked(path: str) -> bool:
         ) from error
 
 
-def _why_not(fingerprint: str, name: str, paths: Paths) -> str:
+def why_not(fingerprint: str, name: str, paths: Paths) -> str:
     """Return why the key is not trusted for `name` today; empty when it is."""
     if not layout.is_fingerprint(fingerprint):
         return "is not a fingerprint"
@@ -60,21 +62,6 @@ def _why_not(fingerprint: str, name: str, paths: Paths) -> str:
     return "" if trusted else reason
 
 
-def _check_signers(verdict: Verdict, name: str, paths: Paths) -> None:
-    refused = []
-    for signer in verdict.signers:
-        reason = _why_not(signer.fingerprint, name, paths)
-        if not reason:
-            return
-        refused.append(f"{signer.fingerprint} {reason}")
-    raise TrustError(
-        f"no signer is trusted for it today: {'; '.join(refused) or 'the record names none'}",
-        where=name,
-        code="signer-unknown",
-        hint=f"if its supplier is to be trusted again: `rocket trust --prefix {name} KEYFILE`, else fetch an image by a trusted signer",
-    )
-
-
 def standing(paths: Paths, insecure: Collection[str]) -> Callable[[Verdict, str], None]:
     """Return what refuses an image at a start, as check_standing does, and writes a refusal down."""
 
@@ -86,7 +73,7 @@ def standing(paths: Paths, insecure: Collection[str]) -> Callable[[Verdict, str]
 
 
 def check_standing(verdict: Verdict, name: str, paths: Paths, insecure: Collection[str]) -> None:
-    """Refuse an image whose stored verdict does not hold today.
+    """Refuse an image whose stored verdict does not hold today, under today's policy and keyring.
 
     Args:
         verdict: as stored with the image.
@@ -96,19 +83,8 @@ def check_standing(verdict: Verdict, name: str, paths: Paths, insecure: Collecti
 
     Raises:
         TrustError: ``signer-unknown``: no signer is trusted for the name; ``verdict-insecure``: it was let in without a
-            signature and ``image`` is not among `insecure`; ``untrusted``: a verdict of another kind.
+            signature and ``image`` is not among `insecure`; ``policy-refused``, ``policy-unmet``, ``threshold-unmet``: today's policy
+            asks for more; ``policy-malformed``: it cannot be read; ``untrusted``: a verdict of another kind.
         SpecError: `name` is not an AC identifier.
     """
-    if verdict.kind == "pinned":
-        return
-    if verdict.kind == "signed":
-        _check_signers(verdict, name, paths)
-    elif verdict.kind != "insecure":
-        raise TrustError("its stored verdict is of no known kind", where=name, code="untrusted", hint="fetch the image again")
-    elif "image" not in insecure:
-        raise TrustError(
-            "it was stored without a valid signature",
-            where=name,
-            code="verdict-insecure",
-            hint="fetch it again with its signature, pin its image ID, or allow it with --insecure-options=image",
-        )
+    judge(verdict, name, load(paths).rule_for(name), insecure, lambda fingerprint: why_not(fingerprint, name, paths))

@@ -17,14 +17,17 @@ from ..errors import TrustError
 from ..record import Record
 from ..spec.identifier import check_ac_identifier
 from ..store.verdict import Signer, Verdict
+from .admission import shortfall
 from .openpgp.key import PublicKey
 from .openpgp.mathematics import fits
 from .openpgp.signature import HASHES, Signature, read_detached
 from .openpgp.subkey import Subkey
+from .refusals import no_key, too_few_keys, unknown
 from .usability import FUTURE, check_clock, date, key_problem, primary_problem, subkey_problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any, Callable, Protocol
 
     from .key_file import TrustedKey
@@ -58,34 +61,52 @@ class Verifier:
         keyring: whose keys count.
         clock: returns seconds since the epoch.
         threshold: how many distinct trusted keys have to sign.
+        keys: fingerprints of the primary keys that count for that; empty for all trusted ones.
+        second_opinion: ``none``, or which other program has to accept the signature too.
     """
 
-    def __init__(self, keyring: Keys, clock: Callable[[], float], threshold: int = 1) -> None:
+    def __init__(
+        self, keyring: Keys, clock: Callable[[], float], threshold: int = 1, keys: Collection[str] = (), second_opinion: str = "none"
+    ) -> None:
         if threshold < 1:
             raise ValueError("at least one signer is needed")
         self._keyring = keyring
         self._clock = clock
         self._threshold = threshold
+        self._keys = keys
+        self._second_opinion = second_opinion
 
     def require_key(self, name: str) -> None:
-        """Refuse, before anything is downloaded, a name for which no key can be used today.
+        """Refuse, before anything is downloaded, a name for which too few keys can be used today.
 
         Raises:
             SpecError: `name` is not an AC identifier.
             TrustError: ``signer-unknown`` (no key), or why the keys that are there do not count: ``key-expired``,
-                ``key-revoked``, ``key-malformed``, ``key-mismatch``, ``algorithm-refused``; ``clock-wrong``.
+                ``key-revoked``, ``key-malformed``, ``key-mismatch``, ``algorithm-refused``; ``threshold-unmet`` (fewer than have to
+                sign); ``policy-unmet`` (a second opinion); ``clock-wrong``.
             MissingPackage: ``cryptography`` is not installed.
         """
         check_ac_identifier(name, "name")
+        self._check_opinion(name)
         now = check_clock(int(self._clock()), name)
         keys, damaged = self._keyring.split(name)
-        problems = [key_problem(key.certificate, now, name) for key in keys if key.certificate]
-        if any(problem is None for problem in problems):
+        able: set[str] = set()
+        problems: list[TrustError] = []
+        for key in keys:
+            if key.certificate and (not self._keys or key.fingerprint in self._keys):
+                problem = key_problem(key.certificate, now, name)
+                if problem is None:
+                    able.add(key.fingerprint)
+                else:
+                    problems.append(problem)
+        if len(able) >= self._threshold:
             return
-        for problem in [*problems, *(key.problem for key in damaged)]:
-            if problem is not None:
-                raise problem
-        raise _no_key(name)
+        if able or (keys and not problems and not damaged):
+            raise too_few_keys(name, len(able), self._threshold, self._keys)
+        for cause in [*problems, *(key.problem for key in damaged)]:
+            if cause is not None:
+                raise cause
+        raise no_key(name)
 
     def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
         """Return the verdict on the file behind `fd`, read from offset 0; the position of `fd` stays.
@@ -102,6 +123,7 @@ class Verifier:
             OSError: the file cannot be read.
         """
         check_ac_identifier(name, "name")
+        self._check_opinion(name)
         now = check_clock(int(self._clock()), name)
         signatures = read_detached(signature, f"signature of {name}")
         keys, damaged = self._keyring.split(name)
@@ -120,64 +142,42 @@ class Verifier:
         fatal = [problem for problem in refused if problem.code in _FATAL]
         if fatal:
             raise fatal[0]
-        if len(signers) >= self._threshold:
-            return Verdict("signed", tuple(signers.values()), now)
-        raise self._why(signatures, signers, refused, keys, damaged, name)
+        if not signers:
+            raise _why(signatures, refused, keys, damaged, name)
+        lacking = shortfall(signers, name, self._threshold, self._keys)
+        if lacking is not None:
+            raise lacking
+        return Verdict("signed", tuple(signers.values()), now)
 
-    def _why(
-        self,
-        signatures: list[Signature],
-        signers: dict[str, Signer],
-        refused: list[TrustError],
-        keys: list[TrustedKey],
-        damaged: list[TrustedKey],
-        name: str,
-    ) -> TrustError:
-        if signers:
-            return TrustError(
-                f"signed by {len(signers)} of the {self._threshold} trusted keys that have to sign: {', '.join(signers)}",
+    def _check_opinion(self, name: str) -> None:
+        if self._second_opinion != "none":
+            raise TrustError(
+                f"the policy asks for the second opinion of another program ({self._second_opinion}), which cannot be had yet",
                 where=name,
-                code="threshold-unmet",
-                hint="ask a second owner to sign, or trust the key of the other signer",
-                fingerprint=next(iter(signers)),
+                code="policy-unmet",
+                hint="leave second_opinion out of the policy",
             )
-        if refused:
-            return refused[0]
-        for key in damaged:
-            if key.problem and any(one.issuer and any(map(one.names, _holds(key))) for one in signatures):
-                return key.problem
-        # A damaged file does not say which subkeys it holds: where there is nothing else, it is the cause.
-        if damaged and damaged[0].problem and not keys:
-            return damaged[0].problem
-        return _unknown(signatures, damaged, name)
+
+
+def _why(
+    signatures: list[Signature], refused: list[TrustError], keys: list[TrustedKey], damaged: list[TrustedKey], name: str
+) -> TrustError:
+    """Return why nobody who is trusted signed the file."""
+    if refused:
+        return refused[0]
+    for key in damaged:
+        if key.problem and any(one.issuer and any(map(one.names, _holds(key))) for one in signatures):
+            return key.problem
+    # A damaged file does not say which subkeys it holds: where there is nothing else, it is the cause.
+    if damaged and damaged[0].problem and not keys:
+        return damaged[0].problem
+    return unknown(signatures, damaged, name)
 
 
 def _holds(key: TrustedKey) -> tuple[str, ...]:
     """Return the fingerprints that a damaged key file goes by: its name, and what was found in it."""
     content = key.problem.facts.get("fingerprint") if key.problem else None
     return (key.fingerprint, str(content)) if content else (key.fingerprint,)
-
-
-def _no_key(name: str) -> TrustError:
-    return TrustError(
-        "no key is trusted for it",
-        where=name,
-        code="signer-unknown",
-        hint=f"get its supplier's key, check the fingerprint with them, then `rocket trust --prefix {name} KEYFILE`",
-    )
-
-
-def _unknown(signatures: list[Signature], damaged: list[TrustedKey], name: str) -> TrustError:
-    issuers = [one.issuer for one in signatures]
-    shown = ", ".join(issuer or "a key that it does not name" for issuer in issuers)
-    more = "".join(f"; the key file {key.path} is not taken ({key.problem.code})" for key in damaged if key.problem)
-    return TrustError(
-        f"signed by {shown}, which is not trusted for it{more}",
-        where=name,
-        code="signer-unknown",
-        hint=f"if the fingerprint is its supplier's: `rocket trust --prefix {name} KEYFILE`",
-        fingerprint=issuers[0],
-    )
 
 
 def _claims(signature: Signature, keys: list[TrustedKey]) -> list[_Claim]:

@@ -63,7 +63,7 @@ def _signers(record: ImageRecord) -> str:
         return ", ".join(signer.identity or signer.fingerprint for signer in verdict.signers)
     if verdict.kind == "pinned":
         return f"(pinned by {'digest' if verdict.digest else 'image ID'})"
-    return "(NOT VERIFIED)"
+    return "(NOT VERIFIED: the policy is open)" if verdict.kind == "open" else "(NOT VERIFIED)"
 
 
 def _row(store: Store, record: ImageRecord) -> dict[str, Any]:
