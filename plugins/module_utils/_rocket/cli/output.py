@@ -87,6 +87,11 @@ def when(seconds: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
+def day(seconds: int | None) -> str:
+    """Return the day of a time for people, UTC; ``-`` where there is none."""
+    return when(seconds)[:10]
+
+
 def size(count: int) -> str:
     """Return a number of bytes for people, in binary units with one digit."""
     amount = float(count)

@@ -154,7 +154,22 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, garbage, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
+    from . import (
+        collect,
+        command,
+        contents,
+        entry,
+        garbage,
+        gnupg,
+        image_file,
+        install,
+        leftovers,
+        lock_file,
+        offered_keys,
+        sign,
+        systemd,
+        zipapp,
+    )
 
 
 def _carry_image() -> None:
@@ -299,7 +314,7 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, late, layout, own_key, standing, usability, verify
+    from ..trust import describe, key_file, keyring, late, layout, listing, own_key, standing, usability, verify
 
 
 def _carry_trust_openpgp() -> None:
