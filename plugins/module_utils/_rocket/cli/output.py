@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..store.verdict import Verdict
+
 NARROWEST = 8
 
 
@@ -105,3 +107,12 @@ def size(count: int) -> str:
 def short_id(image_id: str) -> str:
     """Return an image ID for people: ``sha512-`` and 12 digits."""
     return image_id[:19]
+
+
+def signers(verdict: Verdict) -> str:
+    """Return who vouched for an image, for people."""
+    if verdict.kind == "signed":
+        return ", ".join(signer.identity or signer.fingerprint for signer in verdict.signers)
+    if verdict.kind == "pinned":
+        return f"(pinned by {'digest' if verdict.digest else 'image ID'})"
+    return "(NOT VERIFIED)"

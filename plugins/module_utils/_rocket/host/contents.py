@@ -113,7 +113,7 @@ def _carry_cli() -> None:
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import build, cat_manifest, export, extract, list, manifest_options, render, rm, sign, verify
+    from ..cli.images import audit, build, cat_manifest, export, extract, list, manifest_options, render, rm, sign, verify
 
 
 def _carry_fetch() -> None:
@@ -161,6 +161,7 @@ def _carry_host() -> None:
         entry,
         garbage,
         gnupg,
+        image_audit,
         image_file,
         install,
         leftovers,
@@ -300,6 +301,7 @@ def _carry_store() -> None:
         partial,
         publish,
         record,
+        remembered,
         render,
         staged_tree,
         staging,
