@@ -28,6 +28,11 @@ options:
       - Directory of the vendor's configuration. What O(config_dir) says wins over it.
     type: path
     default: /usr/lib/rocket
+  actor:
+    description:
+      - Who acts, for the audit log of the host, such as a user or a job of the controller. It is written down as it is said here.
+    type: str
+    version_added: 1.1.0
 """
 
     INSECURE = r"""
@@ -37,9 +42,10 @@ options:
       - Safety rules to leave out, by name.
       - V(image) takes an image without a signature by a trusted key, and runs it.
       - V(http) allows unencrypted transport.
+      - V(audit) goes on where the audit log cannot be written, with a warning.
       - The name and the labels of an image are always checked.
     type: list
     elements: str
-    choices: [image, http]
+    choices: [image, http, audit]
     default: []
 """

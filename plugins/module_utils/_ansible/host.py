@@ -11,7 +11,7 @@ import typing as t
 
 from .._rocket.paths import Paths
 
-INSECURE_OPTIONS = ("image", "http")
+INSECURE_OPTIONS = ("image", "http", "audit")
 
 
 def host_options() -> dict[str, t.Any]:
@@ -20,6 +20,7 @@ def host_options() -> dict[str, t.Any]:
         "data_dir": {"type": "path", "default": "/var/lib/rocket"},
         "config_dir": {"type": "path", "default": "/etc/rocket"},
         "system_config_dir": {"type": "path", "default": "/usr/lib/rocket"},
+        "actor": {"type": "str"},
     }
 
 

@@ -17,8 +17,7 @@ from .._rocket.run.starter import DetachedStarter, Starter
 from .._rocket.spec.lock import Lock
 from .._rocket.store.locked import LockedImages
 from .._rocket.store.store import Store
-from .._rocket.store.verdict import Verdict
-from .._rocket.trust.standing import check_standing
+from .._rocket.trust.standing import standing
 from .host import paths_of
 
 if t.TYPE_CHECKING:
@@ -44,13 +43,9 @@ def images_for(store: Store, lock: dict[str, t.Any] | None) -> Images:
 def means_for(parameters: dict[str, t.Any]) -> Means:
     """Return what applying a plan needs on this host."""
     paths = paths_of(parameters)
-
-    def standing(verdict: Verdict, name: str) -> None:
-        check_standing(verdict, name, paths, parameters["insecure_options"])
-
     return Means(
         store=Store(paths),
         starter=starter_for(paths, parameters["libexec_dir"], parameters["insecure_options"]),
-        standing=standing,
+        standing=standing(paths, parameters["insecure_options"]),
         release=cgroups(paths),
     )

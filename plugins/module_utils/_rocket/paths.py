@@ -65,6 +65,11 @@ class Paths(Record):
         """Output of apps where no journal takes it; outlives the pod: ``logs/<uuid>/<app>.log``."""
         return f"{self.data}/logs"
 
+    @property
+    def audit_log(self) -> str:
+        """What was done and refused, one event a line; full files beside it: ``audit.log.<number>`` (docs/audit-log.md)."""
+        return f"{self.data}/audit.log"
+
     def pods(self, state: str) -> str:
         """Return the directory of all pods in `state`, one of POD_STATES."""
         if state not in POD_STATES:

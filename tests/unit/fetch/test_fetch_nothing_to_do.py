@@ -61,6 +61,7 @@ def task(paths, name, lock=None, state="present", insecure=()):
 
 # Each file is compiled anew in every task of Ansible.
 FEW = [
+    *("audit", "audit.actor", "audit.append_only", "audit.line", "audit.log", "audit.segments"),
     *("errors", "fetch", "fetch.addresses", "fetch.fetched", "fetch.fetcher", "fetch.options", "fetch.reference", "fetch.stored"),
     *("fetch.under_lock", "paths", "plan", "platform", "record", "trust", "trust.late"),
 ]

@@ -19,7 +19,12 @@ from _rocket.host import collect, contents, install, zipapp
 def sources(monkeypatch):
     """A small package: the installation is the same for one file as for a hundred."""
     real = contents.sources()
-    command = ["cli/__init__.py", *(f"cli/{name}.py" for name in ("main", "context", "options", "output", "version"))]
+    command = [
+        "audit/__init__.py",
+        "audit/actor.py",
+        "cli/__init__.py",
+        *(f"cli/{name}.py" for name in ("main", "context", "options", "output", "version")),
+    ]
     kept = {name: data for name, data in real.items() if "/" not in name or name.startswith("host/") or name in command}
     monkeypatch.setattr(contents, "sources", lambda: dict(kept))
     return kept

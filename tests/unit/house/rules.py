@@ -22,12 +22,13 @@ TOOLS = {"fetch", "trust", "run"}
 BASE = {"errors", "record", "plan", "paths", "platform"}
 # What each part may import besides itself and the base files.
 BELOW: dict[str, set[str]] = {
-    "cli": {"host", "fetch", "trust", "run", "store", "image", "spec"},
-    "host": {"fetch", "trust", "run", "store", "image", "spec"},
-    "fetch": {"store", "image", "spec"},
-    "trust": {"store", "image", "spec"},
-    "run": {"store", "image", "spec"},
-    "store": {"image", "spec"},
+    "cli": {"host", "fetch", "trust", "run", "store", "image", "audit", "spec"},
+    "host": {"fetch", "trust", "run", "store", "image", "audit", "spec"},
+    "fetch": {"store", "image", "audit", "spec"},
+    "trust": {"store", "image", "audit", "spec"},
+    "run": {"store", "image", "audit", "spec"},
+    "store": {"image", "audit", "spec"},
+    "audit": {"spec"},
     "image": {"spec"},
     "spec": set(),
 }

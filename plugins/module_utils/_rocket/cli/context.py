@@ -17,13 +17,14 @@ INSECURE = {
     "image": "images without a good signature",
     "http": "images and signatures over http",
     "pubkey": "keys over http",
+    "audit": "what the audit log cannot take",
 }
 
 GLOBALS = (
     options.Option("--dir", "images, pods and names (default /var/lib/rocket)", "DIRECTORY"),
     options.Option("--system-config", "the vendor's configuration (default /usr/lib/rocket)", "DIRECTORY"),
     options.Option("--local-config", "the operator's configuration (default /etc/rocket)", "DIRECTORY"),
-    options.Option("--insecure-options", "what to let pass, of: image, http, pubkey; separated by commas", "LIST", True),
+    options.Option("--insecure-options", "what to let pass, of: image, http, pubkey, audit; separated by commas", "LIST", True),
     options.Option("--debug", "on an error show where in rocket it arose"),
     options.Option("--version", "show the version and end"),
 )

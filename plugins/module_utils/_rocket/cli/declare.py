@@ -76,9 +76,9 @@ def _pod_name(line: PodLine, context: Context) -> dict[str, str]:
 
 def standing(context: Context) -> Callable[[Verdict, str], None]:
     """Return what refuses an image whose stored verdict does not hold today, under the relaxations asked for."""
-    from ..trust.standing import check_standing
+    from ..trust.standing import standing as of_paths
 
-    return lambda verdict, name: check_standing(verdict, name, context.paths, context.insecure)
+    return of_paths(context.paths, context.insecure)
 
 
 def warn(made: Generation, line: PodLine) -> None:

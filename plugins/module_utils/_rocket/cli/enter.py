@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from ..audit.log import record as write_down
 from ..errors import NotFound, PodError, UsageError
 from . import options, output
 
@@ -32,7 +33,7 @@ COMMAND = options.Command(
 )
 
 
-def execute(context: Context, words: Sequence[str]) -> int:
+def execute(context: Context, line: Sequence[str]) -> int:
     """Carry out ``rocket enter``.
 
     Raises:
@@ -40,7 +41,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
         PodError: it does not run.
         LaunchError: the command cannot be started.
     """
-    parsed = options.parse(COMMAND, words)
+    parsed = options.parse(COMMAND, line)
     if parsed.help:
         output.write(options.help_text(COMMAND))
         return 0
@@ -54,7 +55,10 @@ def execute(context: Context, words: Sequence[str]) -> int:
 
     record = read_launch(pod)
     app = which_app(record, parsed.values.text("--app"))
-    return enter(pod.location, record, app, list(parsed.arguments[1:]) or [SHELL], os.isatty(0) and os.isatty(1))
+    words = list(parsed.arguments[1:]) or [SHELL]
+    # The program alone: arguments may hold secrets.
+    write_down(context.paths, "enter", pod.uuid, app=app, program=words[0])
+    return enter(pod.location, record, app, words, os.isatty(0) and os.isatty(1))
 
 
 def which_app(record: dict[str, Any], wanted: str) -> str:

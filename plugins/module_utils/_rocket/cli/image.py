@@ -4,23 +4,14 @@
 
 from __future__ import annotations
 
-from . import options, output
+from . import nested, options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Protocol
 
     from .context import Context
-
-    class Subcommand(Protocol):
-        """What a subcommand's file offers."""
-
-        COMMAND: options.Command
-
-        def execute(self, context: Context, parsed: options.Parsed) -> int:
-            """Carry it out and return the exit status."""
-
+    from .nested import Subcommand
 
 COMMAND = options.Command(
     name="image",
@@ -117,15 +108,4 @@ def execute(context: Context, words: Sequence[str]) -> int:
     Raises:
         RocketError: the words cannot be understood, or the subcommand refuses.
     """
-    if not words or words[0] in ("-h", "--help", "help"):
-        output.write(options.help_text(COMMAND))
-        return 0 if words else 254
-    loader = LOADERS.get(words[0])
-    if loader is None:
-        raise options.unknown(words[0], tuple(LOADERS), "subcommand", "rocket image")
-    subcommand = loader()
-    parsed = options.parse(subcommand.COMMAND, words[1:])
-    if parsed.help:
-        output.write(options.help_text(subcommand.COMMAND))
-        return 0
-    return subcommand.execute(context, parsed)
+    return nested.execute(COMMAND, LOADERS, context, words)

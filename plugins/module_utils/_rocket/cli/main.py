@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ..audit.actor import Actor, act_as
 from ..errors import HostError, RocketError, UsageError, printable
 from . import options, output
 from .context import GLOBALS, context, read_globals
@@ -50,6 +51,7 @@ COMMANDS = (
     ("export", "make an image of an app that ended"),
     ("image", "list, show, unpack, verify, build, sign and remove images"),
     ("lock", "write down which images the declarations of a fleet mean"),
+    ("audit", "show and check what was done on this host, and what was refused"),
     ("config", "show how this host fetches"),
     ("version", "show the versions of rocket and the specification"),
 )
@@ -158,6 +160,12 @@ def _lock() -> Subcommand:
     return lock
 
 
+def _audit() -> Subcommand:
+    from . import audit
+
+    return audit
+
+
 def _config() -> Subcommand:
     from . import config
 
@@ -187,6 +195,7 @@ LOADERS = {
     "export": _export,
     "image": _image,
     "lock": _lock,
+    "audit": _audit,
     "config": _config,
     "version": _version,
 }
@@ -220,7 +229,9 @@ def dispatch(words: Sequence[str], values: options.Values, index: int) -> int:
         return 0
     if not rest:
         raise UsageError("a subcommand is missing", hint="see rocket --help")
-    return _load(rest[0]).execute(context(values), rest[1:])
+    subcommand, given = _load(rest[0]), context(values)
+    act_as(Actor(f"rocket {rest[0]}", insecure=given.insecure, tell=lambda text: output.note(f"warning: {text}")))
+    return subcommand.execute(given, rest[1:])
 
 
 def main(words: Sequence[str]) -> int:

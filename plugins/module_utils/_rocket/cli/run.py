@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..errors import RocketError
 from . import declare, launch, options, output, pod_line, pod_options
 
 TYPE_CHECKING = False
@@ -47,5 +48,11 @@ def execute(context: Context, words: Sequence[str]) -> int:
     made = declare.generation(line, store, context)
     declare.warn(made, line)
     pod = prepare_held(context.paths, store, made, standing=declare.standing(context))
+    try:
+        launch.announce(pod)
+    except RocketError:
+        pod.move("garbage")
+        pod.unlock()
+        raise
     declare.save_uuid(line, pod.uuid)
     return launch.foreground(pod)

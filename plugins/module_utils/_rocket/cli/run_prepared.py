@@ -58,6 +58,7 @@ def execute(context: Context, words: Sequence[str]) -> int:
         pod = _pod(context, wanted).lock()
         if pod.directory() != "prepared":
             raise PodError(f"the pod is {pod.state()}, not prepared", where=pod.uuid, hint="prepare another one: rocket prepare")
+        launch.announce(pod)
     except (RocketError, OSError) as error:
         if ready_fd >= 0:
             line = printable(str(error), 2000)

@@ -8,6 +8,7 @@ Where everything is there, this and the store are all that is imported. Not hand
 
 from __future__ import annotations
 
+from ..audit.log import Acting
 from ..errors import NotFound, UsageError
 from ..plan import Plan, Step
 from ..spec.oci_reference import is_oci_reference, parse_oci_reference
@@ -143,7 +144,9 @@ class Fetcher:
             Busy: other processes fetch the same images and do not come to an end.
             StoreError: the disk refused. Nothing is published on any error, but an image whose root file system cannot be made.
         """
-        fetched = self._fetched(reference)
+        # What enters the store is written down there; here what does not.
+        with Acting(self._store.paths, "fetch", reference, ahead=False):
+            fetched = self._fetched(reference)
         if not self._options.render:
             return fetched
         from .rendering import render

@@ -79,6 +79,7 @@ def _carry_base() -> None:
 
 def _carry_cli() -> None:
     from ..cli import (
+        audit,
         cat_manifest,
         config,
         context,
@@ -93,6 +94,7 @@ def _carry_cli() -> None:
         lock,
         logs,
         main,
+        nested,
         options,
         output,
         packages,
@@ -110,6 +112,10 @@ def _carry_cli() -> None:
         version,
         words,
     )
+
+
+def _carry_cli_audits() -> None:
+    from ..cli.audits import export, head, show, verify
 
 
 def _carry_cli_images() -> None:
@@ -286,6 +292,10 @@ def _carry_spec() -> None:
         values,
         volume,
     )
+
+
+def _carry_audit() -> None:
+    from ..audit import actor, append_only, chain, line, log, segments
 
 
 def _carry_store() -> None:

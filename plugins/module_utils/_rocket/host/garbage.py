@@ -8,6 +8,7 @@ came alive in between is left where it is.
 
 from __future__ import annotations
 
+from ..audit.log import record as write_down
 from ..errors import UsageError
 from ..plan import Plan
 from ..record import Record, replace
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ..paths import Paths
     from ..plan import Step
     from ..store.watermarks import Watermarks
+
+
+_AT_ONCE = 60
 
 
 class Wanted(Record):
@@ -73,6 +77,7 @@ def collect(planned: Plan, paths: Paths) -> Plan:
     store = Store(paths)
     of_images = tuple(step for step in planned.steps if step.action == images.ACTION)
     of_pods = tuple(step for step in planned.steps if step.action != images.ACTION)
+    _write_down(planned, paths)
     done: list[Step] = []
     if of_pods:
         done += pods.collect(replace(planned, steps=of_pods), paths, cgroups(paths))
@@ -81,6 +86,13 @@ def collect(planned: Plan, paths: Paths) -> Plan:
         with store.lock("prepare"):
             done += images.collect(replace(planned, steps=of_images), Names(paths).images_in_use())
     return _declared(paths, done, planned.drift)
+
+
+def _write_down(planned: Plan, paths: Paths) -> None:
+    """Write down what is to go; each image that goes is an event of its own as well."""
+    told = [f"{step.action} {step.subject}" for step in planned.steps if dict(step.facts).get("kind") != "image"]
+    for start in range(0, len(told), _AT_ONCE):
+        write_down(paths, "gc", planned.subject, steps=told[start : start + _AT_ONCE])
 
 
 def frees(steps: Sequence[Step]) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from ..audit.log import record as write_down
 from ..errors import HostError, PodError
 from ..run.names import Names, is_pod_name
 from ..run.pod_directory import PodDirectory
@@ -173,15 +174,16 @@ class SystemdStarter(Starter):
             PodError: it does not end.
         """
         wanted = name or uuid
-        unit = unit_name(wanted)
+        unit, pod = unit_name(wanted), PodDirectory(self.paths, uuid)
+        if not force and pod.directory(missing_ok=True) and pod.state() == "running":
+            write_down(self.paths, "stop", uuid, force=False)
         self.disable(wanted)
         if force:
-            stop(PodDirectory(self.paths, uuid), timeout, force=True)
+            stop(pod, timeout, force=True)
         outcome = self._program(["systemctl", "stop", "--", unit], seconds=timeout + STOP_SECONDS + 30)
         if outcome.status and outcome.status != NOT_LOADED:
             raise PodError(f"did not stop: {outcome.reason()}", where=wanted, hint=f"see journalctl -u {unit}")
         # A pod of this name that was started by other means, such as `rocket run-prepared`.
-        pod = PodDirectory(self.paths, uuid)
         if pod.directory(missing_ok=True):
             stop(pod, timeout)
 

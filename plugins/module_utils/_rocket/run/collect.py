@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 
+from ..audit.log import record as write_down
 from ..errors import Busy, NotFound
 from ..paths import POD_STATES
 from ..plan import Plan, Step
@@ -144,6 +145,7 @@ def remove_pod(pod: PodDirectory, release: Callable[[str], None] = lambda _uuid:
     except NotFound:
         return
     with pod:
+        write_down(pod.paths, "rm", pod.uuid)
         _delete(pod, release, remove or _remove_tree)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 
+from ..audit.log import record as write_down
 from ..errors import NotFound, PodError
 from ..record import replace
 from ..spec.canonical import dumps
@@ -55,6 +56,8 @@ def prepare(paths: Paths, store: Store, generation: Generation, *, standing: Sta
     pod = prepare_held(paths, store, generation, standing=standing, number=number)
     with pod:
         _sync(pod.location)
+        images = {app["name"]: app["image"]["id"] for app in generation.manifest["apps"]}
+        write_down(paths, "prepare", pod.uuid, name=generation.name, images=images, manifest=generation.digest)
         pod.move("prepared")
     return pod.uuid
 

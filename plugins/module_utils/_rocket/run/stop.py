@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 
+from ..audit.log import record as write_down
 from ..errors import PodError
 
 TYPE_CHECKING = False
@@ -34,10 +35,12 @@ def stop(pod: PodDirectory, timeout: float, force: bool = False, margin: float =
 
     Raises:
         NotFound: there is no such pod.
+        StoreError: the audit log does not take it.
         PodError: the pod still runs after the last resort, or does not say which process to ask.
     """
     if pod.state() != "running":
         return False
+    write_down(pod.paths, "stop", pod.uuid, force=force)
     deadline = time.monotonic() + (0 if force else timeout) + margin
     supervisor = _supervisor(pod, deadline)
     if supervisor is not None:

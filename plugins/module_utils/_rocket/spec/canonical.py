@@ -70,11 +70,11 @@ def dumps(value: Any) -> bytes:
 
 def digest(value: Any) -> str:
     """Return ``sha512-`` and the 128 hex digits of the SHA-512 of the canonical JSON of `value`."""
-    return f"sha512-{_sha512()(dumps(value)).hexdigest()}"
+    return f"sha512-{sha512()(dumps(value)).hexdigest()}"
 
 
-def _sha512() -> Any:
-    """Return SHA-512 without OpenSSL, which hashlib loads whole: 4 ms of a launch, for the same function."""
+def sha512() -> Any:
+    """Return the constructor of SHA-512, without OpenSSL, which hashlib loads whole: 4 ms of a launch, for the same function."""
     try:
         from _sha512 import sha512  # type: ignore[import-not-found]  # Python 3.9 to 3.11
     except ImportError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from ..audit.log import record as write_down
 from ..errors import RocketError, StoreError
 from ..record import replace
 from .files import exchange, fsync_directory, raise_disk_error, write_new
@@ -91,6 +92,7 @@ def _publish(store: Store, staged: str, record: ImageRecord, manifest: bytes, si
         stamps = (*stamp(os.lstat(f"{directory}/record.json")), *stamp(os.lstat(f"{directory}/manifest")))
         write_new(f"{directory}/cache", encode_cache(stamps, record.to_json(), record.manifest.to_json()))
         fsync_directory(directory)
+        write_down(store.paths, "fetch", record.name, **record.told())
         _put_in_place(store, directory, f"{store.paths.images}/{record.id}")
     finally:
         discard(directory)

@@ -73,6 +73,17 @@ class ImageRecord(Record):
         value["verdict"] = self.verdict.to_json()
         return value
 
+    def told(self) -> dict[str, Any]:
+        """Return what the audit log says of the image."""
+        verdict = self.verdict.to_json()
+        return {
+            "image_id": self.id,
+            "labels": dict(self.labels),
+            "source": self.source,
+            "file_digest": self.file_digest,
+            "verdict": {**verdict, "signers": [signer["fingerprint"] for signer in verdict["signers"]]},
+        }
+
     @classmethod
     def from_json(cls, value: dict[str, Any], manifest: ImageManifest) -> ImageRecord:
         """Read what to_json wrote.

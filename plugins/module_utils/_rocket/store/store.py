@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from ..audit.log import record as write_down
 from ..errors import Busy, NotFound, StoreError
 from ..spec.identifier import check_image_id
 from . import staging
@@ -160,12 +161,15 @@ class Store(Catalogue):
 
         with self.lock(image_id):
             record = self._record(image_id)
+            before = record.verdict
             record = replace(record, verdict=verdict, digests=tuple(dict.fromkeys((*record.digests, *digests))), **changes)
             directory = f"{self.paths.images}/{image_id}"
             try:
                 manifest = read_limited(f"{directory}/manifest")
             except OSError as error:
                 raise damaged(directory, image_id, error.strerror or "unreadable") from error
+            if verdict != before:
+                write_down(self.paths, "verdict", record.name, **record.told())
             write_atomic(f"{directory}/record.json", encode_record(record, manifest))
             return record
 
@@ -267,6 +271,8 @@ class Store(Catalogue):
         with self.lock(image_id):
             if imported is not None and self._came_again(image_id, imported):
                 return False
+            if os.path.lexists(f"{self.paths.images}/{image_id}"):
+                write_down(self.paths, "image-rm", image_id)
             gone = [self.give_up(f"{parent}/{image_id}") for parent in (self.paths.images, self.paths.trees)]
         if not any(gone):
             raise NotFound(f"image {image_id} is not in the store", where=self.paths.images, hint="see `rocket image list`")

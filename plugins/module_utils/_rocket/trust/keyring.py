@@ -5,13 +5,14 @@
 A damaged key file does not block the others: it is left out and named by `problems`. What is stored is a canonical
 copy, so that a later change of any octet is seen.
 
-Not handled here: where keys come from (discovery asks for a pinned fingerprint), the audit log.
+Not handled here: where keys come from (discovery asks for a pinned fingerprint).
 """
 
 from __future__ import annotations
 
 import os
 
+from ..audit.log import record as write_down
 from ..errors import TrustError, UsageError, printable
 from ..plan import Plan, Step
 from ..spec.identifier import check_ac_identifier
@@ -269,11 +270,12 @@ class Keyring:
         """Carry out a plan of this keyring.
 
         Raises:
-            StoreError: the file system refuses.
+            StoreError: the file system or the audit log refuses.
             NotFound: a key to remove is gone since the plan was made.
         """
         for step in plan.steps:
             facts = dict(step.facts)
+            write_down(self._paths, step.action, step.subject, prefix=facts["prefix"], path=facts["path"], reason=step.reason)
             if facts["content"] is None:
                 key_file.remove(facts["path"])
             else:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import os
 
+from ..audit.log import Acting
 from ..errors import TrustError
 from . import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from ..paths import Paths
     from ..store.verdict import Verdict
@@ -72,6 +73,16 @@ def _check_signers(verdict: Verdict, name: str, paths: Paths) -> None:
         code="signer-unknown",
         hint=f"if its supplier is to be trusted again: `rocket trust --prefix {name} KEYFILE`, else fetch an image by a trusted signer",
     )
+
+
+def standing(paths: Paths, insecure: Collection[str]) -> Callable[[Verdict, str], None]:
+    """Return what refuses an image at a start, as check_standing does, and writes a refusal down."""
+
+    def check(verdict: Verdict, name: str) -> None:
+        with Acting(paths, "run", name, ahead=False):
+            check_standing(verdict, name, paths, insecure)
+
+    return check
 
 
 def check_standing(verdict: Verdict, name: str, paths: Paths, insecure: Collection[str]) -> None:
