@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "store"))
 from store_archives import INSECURE, PINNED, Imports
 
 from _rocket.cli import main, output
+from _rocket.errors import StoreError
 from _rocket.host.image_audit import audit
 from _rocket.run.launch_record import encode
 from _rocket.run.names import Names
@@ -224,6 +225,15 @@ def test_names_of_a_hostile_image_do_not_reach_the_terminal_of_an_auditor(paths,
     imports(name=WEB, verdict=hostile, labels=[{"name": "version", "value": "\x1b[2J"}])
     code, out, err = rocket()
     assert code == 0 and "\x1b" not in out + err and len(out.splitlines()) == 2 and "\\x1b[2J" in out
+
+
+def test_a_store_that_is_not_ours_to_judge_is_refused(paths, imports):
+    imports(name=WEB, verdict=PINNED)
+    with open(f"{paths.data}/version", "w") as out:
+        out.write("99\n")
+    with pytest.raises(StoreError) as caught:
+        audit(paths)
+    assert caught.value.code == "version"
 
 
 def test_an_audit_loads_no_mathematics(paths, imports, trusted):

@@ -16,6 +16,7 @@ from ..run.pods import Pods
 from ..run.template import made_of
 from ..store.dependencies import name_of, visits, with_dependencies
 from ..store.remembered import Remembered
+from ..store.store import Store
 from ..trust.standing import check_standing
 
 TYPE_CHECKING = False
@@ -119,9 +120,9 @@ def audit(paths: Paths) -> Audit:
     """Look at all images of a host; one that is damaged does not hide the others.
 
     Raises:
-        StoreError: the store cannot be looked at.
+        StoreError: the store cannot be looked at, is of a later version, or lies where others may write.
     """
-    store = Remembered(paths)
+    store = Remembered(Store(paths).paths)
     uses, used = _uses(paths)
     kept, damaged = _kept(Names(paths))
     needed = with_dependencies(store, used | kept)
