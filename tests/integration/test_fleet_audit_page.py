@@ -13,7 +13,6 @@ from pathlib import Path
 import yaml
 from rocket_command import START
 from signed_images import NAME
-from test_ansible_audit import audited  # noqa: F401 - a fixture
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "fleet-audit.md").read_text(encoding="utf-8")
 PLACE = "/srv/fleet/audit"
@@ -23,7 +22,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_commands_and_the_task_of_the_page_work_as_written(root, audited, signed):  # noqa: F811
+def test_the_commands_and_the_task_of_the_page_work_as_written(root, audited, signed):
     on_host, on_controller = blocks("sh")
     (task,) = blocks("yaml")
     audited.add("one").add("two")
