@@ -172,7 +172,7 @@ def test_a_bad_log_is_not_forgotten_because_its_host_is_switched_off():
 @pytest.mark.parametrize(
     "last",
     [
-        {"version": 2},
+        {"version": 2, "hosts": {}, "collected": {"hosts": {}}},
         {"hosts": {}},
         ["x"],
         {"version": 1, "hosts": [], "collected": {"hosts": {}}},

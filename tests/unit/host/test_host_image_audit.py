@@ -19,11 +19,13 @@ from store_archives import INSECURE, PINNED, Imports
 from _rocket.cli import main, output
 from _rocket.errors import StoreError
 from _rocket.host.image_audit import audit
+from _rocket.record import replace
 from _rocket.run.launch_record import encode
-from _rocket.run.names import Names
+from _rocket.run.names import Named, Names
 from _rocket.run.pod_directory import PodDirectory
+from _rocket.run.reify import Generation
 from _rocket.run.template import MADE_OF
-from _rocket.spec.canonical import dumps
+from _rocket.spec.canonical import digest, dumps
 from _rocket.store.store import Store
 from _rocket.store.verdict import Signer, Verdict
 
@@ -189,6 +191,17 @@ def test_a_damaged_pod_still_uses_what_starts_it(paths, imports, pod):
     assert (use["uuid"], use["name"], use["apps"], use["dependency"]) == (uuid, "shop", [], False) and told(paths)[WEB]["in_use"]
 
 
+def test_an_image_of_a_generation_that_is_kept_is_in_use_without_a_pod(paths, imports):
+    base = imports(name=BASE, verdict=PINNED)
+    web = imports(name=WEB, verdict=PINNED, dependencies=[{"imageName": BASE}])
+    names, manifest = Names(paths), {"apps": [{"name": "a", "image": {"id": web.id}}]}
+    kept = names.keep(Named("shop"), Generation("shop", digest(manifest), {}, manifest, {}))
+    assert not told(paths)[WEB]["in_use"] and not told(paths)[BASE]["in_use"]
+    names.write(replace(kept, current=kept.latest))
+    found = told(paths)
+    assert found[WEB]["in_use"] and found[BASE]["in_use"] and found[WEB]["pods"] == [] and base.id != web.id
+
+
 def test_what_is_damaged_does_not_hide_the_rest(paths, imports, rocket):
     web, base = imports(name=WEB, verdict=PINNED), imports(name=BASE, verdict=PINNED)
     with open(f"{paths.images}/{base.id}/record.json", "ab") as out:
@@ -254,14 +267,14 @@ def test_many_images_that_depend_on_one_are_audited_at_once(paths, imports, trus
     imports(name=BASE, verdict=SIGNED)
     for number in range(60):
         imports(name=f"{WEB}{number}", verdict=SIGNED, dependencies=[{"imageName": BASE}])
-    reads = []
-    plain = os.lstat
+    reads, plain, plain_list = [], os.lstat, os.listdir
     audit(paths)
     started = time.process_time()
     try:
         os.lstat = lambda *words, **named: reads.append(words[0]) or plain(*words, **named)
+        os.listdir = lambda *words: reads.append(words[0]) or plain_list(*words)
         assert len(audit(paths).images) == 61
     finally:
-        os.lstat = plain
+        os.lstat, os.listdir = plain, plain_list
     records = [path for path in reads if str(path).endswith("/record.json")]
-    assert len(records) == 61 and time.process_time() - started < 10
+    assert len(records) == 61 and reads.count(paths.images) == 1 and time.process_time() - started < 10

@@ -219,12 +219,12 @@ class Keyring:
         """
         wanted, covered = check_fingerprint(fingerprint), check_prefix(prefix)
         found = layout.entry(self._paths, covered, wanted)
-        if found is None or found.masked:
+        if found is None:
             return None
         try:
             stored = key_file.load(found)
         except TrustError:
-            return None  # The stored copy is refused, and what is offered replaces it.
+            return None  # A mask, or a copy that is refused: what is offered replaces it.
         problem = key_problem(stored, self._now(found.path), found.path)
         if problem and problem.code == "key-expired":
             return None
