@@ -156,6 +156,8 @@ def plan_for(keyring: Keyring, parameters: dict[str, t.Any]) -> Plan:
         return keyring.plan_remove(fingerprint, prefix)
     if parameters["state"] == "masked":
         return keyring.plan_mask(fingerprint, prefix)
+    if parameters["key"] and parameters["discover"]:
+        raise UsageError("the key is either given or discovered", where="discover", hint="leave key or discover out")
     if parameters["key"]:
         return keyring.plan_add(parameters["key"].encode(), fingerprint, prefix)
     if parameters["discover"]:
@@ -206,8 +208,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["present", "absent", "masked"], "default": "present"},
         **host_options(),
     }
-    exclusive = [("key", "discover")]
-    guarded(AnsibleModule(argument_spec=options, mutually_exclusive=exclusive, supports_check_mode=True), work)
+    guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_a_discovered_key_is_the_pinned_one_or_none(root, host, site, authority,
     assert not kept["changed"] and not kept.get("failed")
     assert none["failed"] and none["error"]["code"] == "key-mismatch" and len(site.requests) == asked + 3
     assert signed["release"].lower() in none["msg"] and signed["stranger"].lower() in none["msg"] and "ab" * 20 in none["msg"]
-    assert everywhere["failed"] and "prefix" in everywhere["msg"] and both["failed"]
+    assert everywhere["failed"] and "prefix" in everywhere["msg"] and "leave key or discover out" in both["msg"]
     assert distrusted["failed"] and distrusted["error"]["code"] == "tls-failed"
 
 
@@ -94,3 +94,18 @@ def test_a_host_without_the_mathematics_says_so(root, host, signed):
     trusted, told = host.play([(TRUST, place, {}), (INFO, {}, hidden)])
     assert not trusted.get("failed"), trusted
     assert told["failed"] and told["error"]["code"] == "missing-package" and "cryptography" in told["msg"]
+
+
+def test_the_role_discovers_and_masks(root, audited, authority, offered, signed):
+    audited.add("one")
+    place = f"{audited.hosts['one']['rocket_config_dir']}/trustedkeys/prefix.d/{PREFIX}/{signed['release'].lower()}"
+    role = {"name": "Trust", "ansible.builtin.include_role": {"name": "appc.rocket.trust"}}
+    key = {"prefix": PREFIX, "fingerprint": signed["release"]}
+    reach = {"rocket_ca_file": authority.file, "rocket_connect_to": offered["connect_to"]}
+    audited.fill({**role, "vars": {"rocket_trusted_keys": [{**key, "discover": True}], **reach}})
+    assert os.path.getsize(place) > 0
+    other = {"prefix": PREFIX, "fingerprint": signed["stranger"], "key": signed["stranger_key"]}
+    audited.fill({**role, "vars": {"rocket_trusted_keys": [other, {**key, "state": "present"}]}})
+    assert sorted(os.listdir(os.path.dirname(place))) == sorted((signed["release"].lower(), signed["stranger"].lower()))
+    audited.fill({**role, "vars": {"rocket_trusted_keys": [{**key, "state": "masked"}]}})
+    assert os.path.getsize(place) == 0
