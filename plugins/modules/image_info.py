@@ -11,7 +11,9 @@ module: image_info
 short_description: Tell about the images of a host
 version_added: 1.1.0
 description:
-  - Returns what is known about the images in the store of a host. Where they came from, who signed them, and what needs them.
+  - Returns what is known about the images in the store of a host. Where they came from, who signed them, when and under which policy that
+    was verified, whether they would start today, and what needs them.
+  - What is on the disk is not read anew. C(rocket image verify) does that.
 author:
   - The appc.rocket contributors (@appc-rocket)
 extends_documentation_fragment:
@@ -33,6 +35,10 @@ EXAMPLES = r"""
 - name: Say which images nobody signed
   ansible.builtin.debug:
     msg: "{{ stored.images | rejectattr('verdict.kind', 'equalto', 'signed') | map(attribute='name') }}"
+
+- name: Say which images would not start today, and why
+  ansible.builtin.debug:
+    msg: "{{ stored.images | rejectattr('standing.good') | map(attribute='standing.problem') }}"
 
 - name: Is this version on the host?
   appc.rocket.image_info:
@@ -66,8 +72,64 @@ images:
         - The rule of the policy at that time, and when that was found out.
       type: dict
       returned: always
+      contains:
+        kind:
+          description:
+            - V(signed) by trusted keys, V(pinned) by its image ID or digest, V(open) where the policy asks for neither, or V(insecure)
+              where an option let it in.
+          type: str
+          returned: always
+        signers:
+          description:
+            - The valid signatures by keys that were trusted, each with C(fingerprint), C(prefix) (empty for every name), C(identity) and
+              C(signed_at) (seconds since the epoch).
+          type: list
+          elements: dict
+          returned: always
+        checked_at:
+          description: When that was found out, seconds since the epoch.
+          type: int
+          returned: always
+        insecure_options:
+          description: Safety rules that were left out then, by name.
+          type: list
+          elements: str
+          returned: always
+        digest:
+          description: Of the OCI manifest or index that was pinned instead of the image ID, else empty.
+          type: str
+          returned: always
+        pinned:
+          description: Whether its image ID or digest was pinned, also where it was signed.
+          type: bool
+          returned: always
+        policy:
+          description: The rule under which it was let in, null where there was none.
+          type: dict
+          returned: always
+    standing:
+      description: Whether it would start today, by today's trust, with all that it depends on and without any insecure option.
+      type: dict
+      returned: always
+      contains:
+        good:
+          description: Whether it would.
+          type: bool
+          returned: always
+        code:
+          description: The class of what forbids it, as C(docs/security-model.md) has them, else empty.
+          type: str
+          returned: always
+        problem:
+          description: What forbids it and what to do, else empty.
+          type: str
+          returned: always
     source:
       description: URL or path that it came from.
+      type: str
+      returned: always
+    reference:
+      description: What was asked for then, empty where it was a file or is not known.
       type: str
       returned: always
     size:
@@ -93,8 +155,15 @@ images:
       description: Whether a pod, a generation that is kept, or an image in use needs it.
       type: bool
       returned: always
+    pods:
+      description:
+        - The pods that it is part of, sorted by name, each with C(name), C(uuid), C(state), C(apps) (the names of its apps whose image it
+          is) and C(dependency) (whether the image of one of its apps depends on it).
+      type: list
+      elements: dict
+      returned: always
 damaged:
-  description: What is wrong with images that cannot be read, one sentence each.
+  description: What is wrong with images and records of named pods that cannot be read, one sentence each.
   returned: always
   type: list
   elements: str
@@ -106,49 +175,25 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._ansible.host import host_options, paths_of
 from ..module_utils._ansible.outcome import guarded
-from ..module_utils._rocket.run.names import Names
+from ..module_utils._rocket.host.image_audit import AuditedImage, audit
 from ..module_utils._rocket.spec.image_name import ImageName
-from ..module_utils._rocket.store.dependencies import name_of, with_dependencies
-from ..module_utils._rocket.store.record import ImageRecord
-from ..module_utils._rocket.store.store import Store
 
 
-def described(store: Store, record: ImageRecord, used: t.AbstractSet[str]) -> dict[str, t.Any]:
-    """Return an image for the result."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "labels": dict(record.labels),
-        "verdict": record.verdict.to_json(),
-        "source": record.source,
-        "size": record.file_size,
-        "imported_at": record.imported_at,
-        "last_used": int(store.last_use(record.id)),
-        "dependencies": [str(name_of(dependency)) for dependency in record.manifest.dependencies],
-        "in_use": record.id in used,
-    }
-
-
-def chosen(records: list[ImageRecord], name: str) -> list[ImageRecord]:
+def chosen(images: t.Sequence[AuditedImage], name: str) -> list[AuditedImage]:
     """Return the images that `name` means; all of them where it is empty."""
     if not name:
-        return records
+        return list(images)
     if name.startswith("sha512-"):
-        return [record for record in records if record.id.startswith(name)]
+        return [image for image in images if image.record.id.startswith(name)]
     wanted = ImageName.parse(name, "name")
-    return [record for record in records if wanted.matches(record)]
+    return [image for image in images if wanted.matches(image.record)]
 
 
 def work(module: AnsibleModule) -> t.NoReturn:
     """Look, and exit."""
-    store = Store(paths_of(module.params))
-    used = with_dependencies(store, Names(store.paths).images_in_use())
-    found = chosen(store.images(), module.params["name"] or "")
-    module.exit_json(
-        changed=False,
-        images=[described(store, record, used) for record in found],
-        damaged=[str(error) for error in store.damaged()],
-    )
+    found = audit(paths_of(module.params))
+    images = chosen(found.images, module.params["name"] or "")
+    module.exit_json(changed=False, images=[image.to_json() for image in images], damaged=list(found.damaged))
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ author:
   - The appc.rocket contributors (@appc-rocket)
 requirements:
   - cryptography
+  - requests (with O(discover=true))
 extends_documentation_fragment:
   - appc.rocket._attributes
   - appc.rocket._attributes.group
@@ -32,8 +33,29 @@ options:
   key:
     description:
       - The ASCII-armored public key.
-      - Required when O(state=present) and the key is not there yet.
+      - Required when O(state=present) and the key is not there yet, unless O(discover=true).
     type: str
+  discover:
+    description:
+      - Ask the site of O(prefix) for the key, as C(rocket trust --prefix) does, where it is not trusted yet or has expired. Only by https.
+      - The site has no say about trust. Of the keys that it offers the one with O(fingerprint) is taken, and none where none has it.
+      - In check mode the site is asked, too.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  ca_file:
+    description:
+      - With O(discover=true), file on the host with the certificate authorities to trust, in place of the host's own and of those
+        configured for a domain.
+    type: path
+    version_added: 1.1.0
+  connect_to:
+    description:
+      - With O(discover=true), where to connect to for a host, as C(host=address:port). The certificate is still checked against the host.
+    type: list
+    elements: str
+    default: []
+    version_added: 1.1.0
   prefix:
     description:
       - The names that the key may sign, such as C(example.com/app).
@@ -49,8 +71,9 @@ options:
     description:
       - V(present) trusts the key.
       - V(absent) trusts it no longer. A key of the vendor's layer is masked by an empty file in the local one.
+      - V(masked) trusts it no longer, and no copy that the vendor's layer brings later either.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, masked]
     default: present
 """
 
@@ -60,6 +83,18 @@ EXAMPLES = r"""
     prefix: example.com/shop
     fingerprint: 9A3C 5F0E 8B1D 4C27 6E90  A1B2 C3D4 E5F6 0718 2930
     key: "{{ lookup('ansible.builtin.file', 'shop.asc') }}"
+
+- name: Have the key from the site of the prefix, and no other than the reviewed one
+  appc.rocket.trust:
+    prefix: example.com/shop
+    fingerprint: 9a3c5f0e8b1d4c276e90a1b2c3d4e5f607182930
+    discover: true
+
+- name: Trust a stolen key never again, whoever brings it
+  appc.rocket.trust:
+    prefix: example.com/shop
+    fingerprint: 9a3c5f0e8b1d4c276e90a1b2c3d4e5f607182930
+    state: masked
 
 - name: Trust a key no longer
   appc.rocket.trust:
@@ -116,11 +151,35 @@ from ..module_utils._rocket.trust.keyring import Keyring, check_fingerprint
 
 def plan_for(keyring: Keyring, parameters: dict[str, t.Any]) -> Plan:
     """Return what is to be done for the wanted state of the key."""
+    fingerprint, prefix = parameters["fingerprint"], parameters["prefix"]
     if parameters["state"] == "absent":
-        return keyring.plan_remove(parameters["fingerprint"], parameters["prefix"])
-    if not parameters["key"]:
-        raise UsageError("the key itself is needed to trust it", where="key", hint="give the ASCII-armored public key")
-    return keyring.plan_add(parameters["key"].encode(), parameters["fingerprint"], parameters["prefix"])
+        return keyring.plan_remove(fingerprint, prefix)
+    if parameters["state"] == "masked":
+        return keyring.plan_mask(fingerprint, prefix)
+    if parameters["key"] and parameters["discover"]:
+        raise UsageError("the key is either given or discovered", where="discover", hint="leave key or discover out")
+    if parameters["key"]:
+        return keyring.plan_add(parameters["key"].encode(), fingerprint, prefix)
+    if parameters["discover"]:
+        return discovered(keyring, parameters)
+    kept = keyring.plan_keep(fingerprint, prefix)
+    if kept is None:
+        raise UsageError("the key itself is needed to trust it", where="key", hint="give the ASCII-armored public key, or discover: true")
+    return kept
+
+
+def discovered(keyring: Keyring, parameters: dict[str, t.Any]) -> Plan:
+    """Return the plan with the key of the prefix's own site."""
+    # Whoever gives the key needs nothing of fetching.
+    from ..module_utils._rocket.fetch.options import FetchOptions, parse_connection
+    from ..module_utils._rocket.host.offered_keys import plan_discovered
+
+    options = FetchOptions(
+        ca_file=parameters["ca_file"] or "",
+        layers=paths_of(parameters).layers,
+        connect_to=tuple(map(parse_connection, parameters["connect_to"])),
+    )
+    return plan_discovered(keyring, parameters["fingerprint"], parameters["prefix"], options)
 
 
 def work(module: AnsibleModule) -> t.NoReturn:
@@ -143,7 +202,10 @@ def main() -> None:
         "key": {"type": "str", "no_log": False},
         "prefix": {"type": "str"},
         "root": {"type": "bool", "default": False},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "discover": {"type": "bool", "default": False},
+        "ca_file": {"type": "path"},
+        "connect_to": {"type": "list", "elements": "str", "default": []},
+        "state": {"type": "str", "choices": ["present", "absent", "masked"], "default": "present"},
         **host_options(),
     }
     guarded(AnsibleModule(argument_spec=options, supports_check_mode=True), work)

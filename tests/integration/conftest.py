@@ -59,3 +59,15 @@ def pod_of(tree, pod_with):
 def signed(tmp_path_factory):
     """Images signed by a key and by a stranger, and both keys."""
     yield from make_signed(tmp_path_factory)
+
+
+@pytest.fixture
+def audited(tmp_path, collections, signed):
+    """A fleet without hosts yet, to be audited."""
+    from audited_fleet import Audited
+    from test_ansible_modules import TARGET_PYTHON, Fleet
+
+    if not os.path.exists(TARGET_PYTHON):
+        pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
+    (tmp_path / "fleet").mkdir()
+    return Audited(tmp_path, Fleet(tmp_path / "fleet", collections), signed)

@@ -168,6 +168,8 @@ def test_what_the_fleet_does_not_trust_is_not_locked(root, inventory, site, sign
     # The image is in the controller's store, signed by a key that was trusted the last time.
     told = inventory.play("appc.rocket.lock", status=2)
     assert NAME in told and not inventory.lock.exists()
+    inventory.keys.append({"prefix": "example.com/shop", "fingerprint": signed["release"], "state": "masked"})
+    assert NAME in inventory.play("appc.rocket.lock", status=2) and not inventory.lock.exists()
 
 
 def test_an_empty_lock_file_stops_the_rollout(root, inventory, site, signed):

@@ -204,6 +204,8 @@ def test_images_are_told_with_who_vouches_for_them_and_what_needs_them(ready, si
     assert image["verdict"]["signers"][0]["fingerprint"] == signed["release"].lower() and image["source"].endswith("/1.aci")
     assert image["size"] == os.path.getsize(signed["1"]) and image["dependencies"] == [] and not image["in_use"]
     assert [each["in_use"] for each in used["images"]] == [True] and by_id["images"] == used["images"]
+    assert [(use["name"], use["state"], use["apps"]) for use in used["images"][0]["pods"]] == [("shop", "running", ["app"])]
+    assert image["standing"] == {"good": True, "code": "", "problem": ""} and image["pods"] == []
     assert nothing["images"] == [] == nothing["damaged"] and not any(result["changed"] for result in (idle, used, by_id, nothing))
 
 

@@ -100,14 +100,15 @@ def test_configuration_counts_on_the_command_line(get, site, paths):
 
 
 def test_keys_are_fetched_by_the_same_configuration(site, authority, paths):
-    from _rocket.cli import trust
+    from _rocket.cli import options, trust
     from _rocket.cli.context import Context
 
     site.pages["/key.asc"] = b"a key"
     domain = {"domain": f"localhost:{site.port}", "caFile": authority.file}
     write(paths, "fetch.json", {"rktKind": "fetch", "rktVersion": "v1", "domains": [domain]}, 0o644)
     write(paths, "auth.d/a.json", basic(f"localhost:{site.port}"))
-    assert trust._read(f"https://localhost:{site.port}/key.asc", Context(paths), "") == b"a key"
+    where = trust._site_options(Context(paths), options.Values())
+    assert trust._read(f"https://localhost:{site.port}/key.asc", Context(paths), where) == b"a key"
     assert site.requests[0][3]["Authorization"].startswith("Basic ")
 
 

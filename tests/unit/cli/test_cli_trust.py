@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from _rocket.cli import main, trust
+from _rocket.cli import main, output
+from _rocket.host import offered_keys
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory):
     """Two armored keys made by GnuPG, with their fingerprints."""
-    import shutil
-
     gpg = shutil.which("gpg")
     if gpg is None:
         pytest.skip("missing ability: the program gpg")
@@ -109,6 +110,9 @@ def test_of_several_keys_the_fingerprint_picks_one(rocket, keys):
 
 def test_keys_of_a_site_are_reviewed_as_any_other(rocket, keys, monkeypatch):
     class Keys:
+        def __init__(self, options):
+            assert options.schemes == ("https",)
+
         def discover(self, name):
             from _rocket.fetch.discovery import Discovery
 
@@ -118,7 +122,7 @@ def test_keys_of_a_site_are_reviewed_as_any_other(rocket, keys, monkeypatch):
             with open(keys[0][0], "rb") as source:
                 return source.read()
 
-    monkeypatch.setattr(trust, "_of_site", lambda _context, _ca: Keys())
+    monkeypatch.setattr(offered_keys, "Keys", Keys)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert rocket("--prefix=example.com/shop")[0] == 254 and listed(rocket) == []
     assert rocket("--prefix=example.com/shop", f"--fingerprint={keys[0][1]}")[0] == 0
@@ -142,6 +146,31 @@ def test_remove_ends_the_trust(rocket, keys):
     assert listed(rocket) == []
 
 
+def test_a_masked_key_does_not_come_back_with_the_vendors_next_copy(rocket, keys, paths):
+    path, fingerprint = keys[0]
+    assert "masked the key" in rocket(f"--mask={fingerprint}", "--prefix=example.com/shop")[2]
+    vendor = f"{paths.system}/trustedkeys/prefix.d/example.com/shop"
+    os.makedirs(vendor)
+    shutil.copy(path, f"{vendor}/{fingerprint}")
+    (key,) = listed(rocket)
+    assert (key["state"], key["layer"]) == ("masked", "local")
+    assert "nothing to do" in rocket(f"--mask={fingerprint}", "--prefix=example.com/shop")[2]
+
+
+def test_the_table_of_keys_has_whole_fingerprints_and_fits_a_terminal(rocket, keys, monkeypatch):
+    """Two lines a key; control characters of a file's name do not reach the terminal."""
+    (path, fingerprint), prefix = keys[0], "example.com/a/very/long/prefix/of/an/image/of/the/shop"
+    rocket(f"--prefix={prefix}", f"--fingerprint={fingerprint}", path)
+    rocket("--root", f"--mask={fingerprint}")
+    monkeypatch.setattr(output, "terminal_width", lambda: 80)
+    lines = rocket("--list")[1].splitlines()
+    assert lines[0].split() == ["PREFIX", "STATE", "EXPIRES", "IMAGES", "IDENTITIES"]
+    assert lines[1].split()[:5] == ["(every", "image)", "masked", "-", "0"] and lines[2] == f"    {fingerprint}" == lines[4]
+    assert "trusted" in lines[3] and "Shop" in lines[3] and max(map(len, lines)) <= 80
+    assert [key["prefix"] for key in json.loads(rocket("--list", "--format=json", f"--name={prefix}/web")[1])] == [None, prefix]
+    assert [key["prefix"] for key in json.loads(rocket("--list", "--format=json", f"--name={prefix}x")[1])] == [None]
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -151,6 +180,13 @@ def test_remove_ends_the_trust(rocket, keys):
         ["--list", "/x.asc"],
         ["--remove=ab", "--root", "/x.asc"],
         ["--remove=abcd", "--root"],
+        ["--mask=abcd", "--root"],
+        ["--mask=" + "ab" * 20, "--remove=" + "ab" * 20, "--root"],
+        ["--mask=" + "ab" * 20, "--root", "/x.asc"],
+        ["--mask=" + "ab" * 20],
+        ["--list", "--mask=" + "ab" * 20],
+        ["--list", "--name=Example.com"],
+        ["--name=example.com", "--root", "/x.asc"],
         ["--prefix=example.com/*", f"--fingerprint={'0' * 40}", "/nonexistent.asc"],
         ["--prefix=example.com", "/nonexistent.asc"],
     ],

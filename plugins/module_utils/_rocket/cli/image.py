@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 COMMAND = options.Command(
     name="image",
-    usage="list | cat-manifest | extract | render | export | verify | build | sign | rm ...",
-    summary="List, show, unpack, verify, build, sign and remove images. Each has a --help of its own.",
+    usage="list | audit | cat-manifest | extract | render | export | verify | build | sign | rm ...",
+    summary="List, audit, show, unpack, verify, build, sign and remove images. Each has a --help of its own.",
     examples=(
         ("rocket image list", "what is in the store"),
+        ("rocket image audit", "who vouched for it, and would it start today?"),
         ("rocket image verify --all", "is everything as it was fetched and rendered?"),
         ("rocket image build --manifest=web.json --output=web.aci rootfs/", "a directory or a tar becomes an image"),
         ("rocket image sign web.aci", "its signature, by a key of GnuPG"),
@@ -31,6 +32,12 @@ def _list() -> Subcommand:
     from .images import list as images
 
     return images
+
+
+def _audit() -> Subcommand:
+    from .images import audit
+
+    return audit
 
 
 def _cat_manifest() -> Subcommand:
@@ -83,6 +90,7 @@ def _verify() -> Subcommand:
 
 LOADERS = {
     "list": _list,
+    "audit": _audit,
     "cat-manifest": _cat_manifest,
     "extract": _extract,
     "render": _render,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..store.verdict import Verdict
+
 NARROWEST = 8
 
 
@@ -87,6 +89,11 @@ def when(seconds: int | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
 
 
+def day(seconds: int | None) -> str:
+    """Return the day of a time for people, UTC; ``-`` where there is none."""
+    return when(seconds)[:10]
+
+
 def size(count: int) -> str:
     """Return a number of bytes for people, in binary units with one digit."""
     amount = float(count)
@@ -100,3 +107,12 @@ def size(count: int) -> str:
 def short_id(image_id: str) -> str:
     """Return an image ID for people: ``sha512-`` and 12 digits."""
     return image_id[:19]
+
+
+def signers(verdict: Verdict) -> str:
+    """Return who vouched for an image, for people."""
+    if verdict.kind == "signed":
+        return ", ".join(signer.identity or signer.fingerprint for signer in verdict.signers)
+    if verdict.kind == "pinned":
+        return f"(pinned by {'digest' if verdict.digest else 'image ID'})"
+    return "(NOT VERIFIED: the policy is open)" if verdict.kind == "open" else "(NOT VERIFIED)"

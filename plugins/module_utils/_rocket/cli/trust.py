@@ -13,11 +13,11 @@ from . import options, output, packages
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
-    from ..fetch.keys import Keys
-    from ..trust.describe import KeyDescription
+    from ..fetch.options import FetchOptions
+    from ..plan import Plan
     from ..trust.keyring import Keyring
+    from ..trust.listing import ListedKey
     from .context import Context
 
 KEY_LIMIT = 1 << 20
@@ -34,8 +34,11 @@ COMMAND = options.Command(
         options.Option("--root", "the key may sign every image"),
         options.Option("--fingerprint", "the full fingerprint that the key must have; nobody is asked", "HEX"),
         options.Option("--ca-file", "authorities that may vouch for an https server, PEM", "FILE"),
-        options.Option("--list", "list the keys that are trusted"),
+        options.Option("--connect-to", "connect there for this host; its certificate is still checked", "HOST=ADDRESS:PORT", True),
+        options.Option("--list", "list the keys of this host, and how many images of its store each signed"),
+        options.Option("--name", "of --list: only the keys whose prefix covers this image name", "NAME"),
         options.Option("--remove", "trust this key no longer for --prefix or --root", "FINGERPRINT"),
+        options.Option("--mask", "as --remove, and whatever copy the vendor brings later does not count either", "FINGERPRINT"),
         options.Option("--policy", "show the policy in force, or of an image name which rule decides and which keys count"),
         options.Option("--check-policy", "is this file, JSON or YAML, a policy? changes nothing", "FILE"),
         options.Option("--format", "of --list and --policy: table (default) or json", "FORMAT"),
@@ -47,6 +50,7 @@ COMMAND = options.Command(
         ("rocket trust --prefix=example.com/shop", "ask example.com for its keys"),
         ("rocket trust --root --fingerprint=0CD8...40 digits...", "see --list for fingerprints"),
         ("rocket trust --list", "who is trusted for what"),
+        ("rocket trust --list --name=example.com/shop/web", "who may sign this image"),
         ("rocket trust --remove=FINGERPRINT --prefix=example.com/shop", "end the trust"),
         ("rocket trust --policy example.com/shop/web", "what is asked of this image"),
         ("rocket trust --check-policy=group_vars/all.yml", "before it goes to git"),
@@ -74,19 +78,20 @@ def execute(context: Context, words: Sequence[str]) -> int:
         from . import trust_policy
 
         return trust_policy.execute(context, keyring, values, parsed.arguments)
+    ends = [name for name in ("--remove", "--mask") if values.has(name)]
     if values.flag("--list"):
-        if parsed.arguments or values.has("--remove"):
+        if parsed.arguments or ends:
             raise UsageError("lists keys and does nothing else", where="--list")
-        return _list(keyring, values)
+        return _list(keyring, context, values)
+    if values.has("--name"):
+        raise UsageError("belongs to --list", where="--name")
     prefix = _prefix(values)
-    if values.has("--remove"):
-        if parsed.arguments:
-            raise UsageError("takes a fingerprint, no key file", where="--remove")
-        return _remove(keyring, values.text("--remove"), prefix)
-    found = _keys(parsed.arguments, prefix, context, values.text("--ca-file"))
-    if values.has("--fingerprint") and len(found) > 1:
-        found = _only(found, values.text("--fingerprint"))
-    for where, armored in found:
+    if ends:
+        if parsed.arguments or len(ends) > 1:
+            raise UsageError("takes a fingerprint and nothing else", where=ends[0])
+        plan = keyring.remove if ends == ["--remove"] else keyring.mask
+        return _end(plan(values.text(ends[0]), prefix), prefix)
+    for where, armored in _keys(parsed.arguments, prefix, context, values):
         _add(keyring, armored, where, prefix, values)
     return 0
 
@@ -97,111 +102,85 @@ def _prefix(values: options.Values) -> str | None:
     return values.text("--prefix") if values.has("--prefix") else None
 
 
-def _list(keyring: Keyring, values: options.Values) -> int:
-    rows: list[dict[str, Any]] = []
-    for key in keyring.list():
-        certificate, state = key.certificate, "trusted"
-        if key.masked:
-            state = "masked"
-        elif key.problem:
-            state = f"does not count: {key.problem.what}"
-        rows.append(
-            {
-                "prefix": key.prefix or None,
-                "fingerprint": key.fingerprint,
-                "identities": list(certificate.identities) if certificate else [],
-                "expires": (certificate.expires or None) if certificate else None,
-                "layer": key.layer,
-                "path": key.path,
-                "state": state,
-            }
-        )
+def _list(keyring: Keyring, context: Context, values: options.Values) -> int:
+    from ..store.store import Store
+    from ..trust.listing import listing
+
+    keys = listing(keyring, Store(context.paths).images(), values.text("--name"))
     if values.choice("--format", ("table", "json"), "table") == "json":
-        output.write(output.json_text(rows))
+        output.write(output.json_text([key.to_json() for key in keys]))
         return 0
-    cells = [
-        [row["prefix"] or "(every image)", row["fingerprint"], ", ".join(row["identities"]), output.when(row["expires"]), row["state"]]
-        for row in rows
-    ]
-    output.write(output.table(["PREFIX", "FINGERPRINT", "IDENTITIES", "EXPIRES", "STATE"], cells))
+    output.write(_table(keys))
     return 0
 
 
-def _remove(keyring: Keyring, fingerprint: str, prefix: str | None) -> int:
-    plan = keyring.remove(fingerprint, prefix)
+def _table(keys: Sequence[ListedKey]) -> str:
+    """Return two lines a key: a fingerprint that is cut is of no use, and beside all the rest it fits no terminal."""
+    cells = [
+        [key.prefix or "(every image)", key.state, output.day(key.expires), len(key.images), ", ".join(key.identities)] for key in keys
+    ]
+    heads, *lines = output.table(["PREFIX", "STATE", "EXPIRES", "IMAGES", "IDENTITIES"], cells).splitlines()
+    second = [f"    {printable(key.fingerprint)}" + (f"  {printable(key.problem)}" if key.problem else "") for key in keys]
+    return "\n".join([heads, *(text for pair in zip(lines, second) for text in pair)]) + "\n"
+
+
+def _end(plan: Plan, prefix: str | None) -> int:
+    """Tell what became of the plan that a key counts no longer."""
     if not plan.changed:
         output.note(f"{plan.subject} is not trusted for {prefix or 'every image'}; nothing to do")
     for step in plan.steps:
-        verb = "masked the vendor's key" if step.action == "mask" else "removed the key"
-        output.note(f"{verb} {plan.subject} for {prefix or 'every image'}")
+        verb = "masked" if step.action == "mask" else "removed"
+        output.note(f"{verb} the key {plan.subject} for {prefix or 'every image'}")
     return 0
 
 
-def _keys(arguments: Sequence[str], prefix: str | None, context: Context, ca_file: str) -> list[tuple[str, bytes]]:
+def _keys(arguments: Sequence[str], prefix: str | None, context: Context, values: options.Values) -> list[tuple[str, bytes]]:
+    """Return the keys that are to be trusted; one alone where its fingerprint was given."""
+    from ..host import offered_keys
+
+    fingerprint, where = values.text("--fingerprint"), _site_options(context, values)
     if arguments:
-        return [(text, _read(text, context, ca_file)) for text in arguments]
+        given = [(text, _read(text, context, where)) for text in arguments]
+        return [offered_keys.pick(given, fingerprint)] if fingerprint and len(given) > 1 else given
     if prefix is None:
         raise UsageError("a key file or URL is missing", where="rocket trust --root", hint="only a prefix has a site that can be asked")
-    return _discovered(prefix, context, ca_file)
+    if fingerprint:
+        return [offered_keys.pick_discovered(prefix, where, fingerprint)]
+    return list(offered_keys.discovered(prefix, where))
 
 
-def _read(text: str, context: Context, ca_file: str) -> bytes:
+def _read(text: str, context: Context, where: FetchOptions) -> bytes:
     from ..store.files import read_limited
 
     if "://" in text:
-        return _get(text, context, ca_file)
+        return _get(text, context, where)
     try:
         return read_limited(os.path.realpath(text), KEY_LIMIT)
     except FileNotFoundError as error:
         raise NotFound("there is no such key file", where=text, hint="give a file, or a URL with https://") from error
 
 
-def _of_site(context: Context, ca_file: str) -> Keys:
-    from ..fetch.keys import Keys
-    from ..fetch.options import FetchOptions
+def _site_options(context: Context, values: options.Values) -> FetchOptions:
+    from ..fetch.options import FetchOptions, parse_connection
 
     # Keys over http have their own relaxation: the one for images does not cover what images are verified with.
     insecure = ("http",) if "pubkey" in context.insecure else ()
-    return Keys(FetchOptions(insecure=insecure, ca_file=ca_file, layers=context.paths.layers))
+    connect_to = tuple(map(parse_connection, values.every("--connect-to")))
+    return FetchOptions(insecure=insecure, ca_file=values.text("--ca-file"), layers=context.paths.layers, connect_to=connect_to)
 
 
-def _get(url: str, context: Context, ca_file: str) -> bytes:
+def _get(url: str, context: Context, where: FetchOptions) -> bytes:
+    from ..fetch.keys import Keys
+
     if url.startswith("http://") and "pubkey" not in context.insecure:
         raise FetchError("a key is not fetched over http", where=url, hint="use https, or allow it with --insecure-options=pubkey")
-    return _of_site(context, ca_file).get(url)
-
-
-def _discovered(prefix: str, context: Context, ca_file: str) -> list[tuple[str, bytes]]:
-    keys = _of_site(context, ca_file)
-    found = keys.discover(prefix)
-    if not found.pubkeys:
-        raise NotFound("the site names no keys", where=found.page, hint="get the key file from the owner: rocket trust --prefix=PREFIX KEY")
-    return [(url, keys.get(url)) for url in found.pubkeys]
-
-
-def _only(found: list[tuple[str, bytes]], fingerprint: str) -> list[tuple[str, bytes]]:
-    """Return the one of several keys that has the fingerprint given."""
-    from ..trust.keyring import check_fingerprint
-
-    wanted = check_fingerprint(fingerprint)
-    fitting = [(where, armored) for where, armored in found if _describe(armored, where).fingerprint == wanted]
-    if not fitting:
-        raise TrustError(
-            f"none of {len(found)} keys has the fingerprint {wanted}", hint="ask the owner which is right", code="key-mismatch"
-        )
-    return fitting[:1]
-
-
-def _describe(armored: bytes, where: str) -> KeyDescription:
-    import time
-
-    from ..trust.describe import describe
-
-    return describe(armored, printable(where), int(time.time()))
+    return Keys(where).get(url)
 
 
 def _add(keyring: Keyring, armored: bytes, where: str, prefix: str | None, values: options.Values) -> None:
-    description = _describe(armored, where)
+    from ..host.offered_keys import described
+
+    description = described(armored, where)
     fingerprint = values.text("--fingerprint")
     if not (fingerprint and values.flag("--quiet")):
         scope = f'prefix "{prefix}"' if prefix else "EVERY image"

@@ -120,7 +120,7 @@ def _carry_cli_audits() -> None:
 
 
 def _carry_cli_images() -> None:
-    from ..cli.images import build, cat_manifest, export, extract, list, manifest_options, render, rm, sign, verify
+    from ..cli.images import audit, build, cat_manifest, export, extract, list, manifest_options, render, rm, sign, verify
 
 
 def _carry_fetch() -> None:
@@ -161,7 +161,26 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, garbage, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
+    from . import (
+        collect,
+        command,
+        contents,
+        entry,
+        fleet_answers,
+        fleet_audit,
+        fleet_page,
+        garbage,
+        gnupg,
+        image_audit,
+        image_file,
+        install,
+        leftovers,
+        lock_file,
+        offered_keys,
+        sign,
+        systemd,
+        zipapp,
+    )
 
 
 def _carry_image() -> None:
@@ -297,6 +316,7 @@ def _carry_store() -> None:
         partial,
         publish,
         record,
+        remembered,
         render,
         staged_tree,
         staging,
@@ -318,6 +338,7 @@ def _carry_trust() -> None:
         keyring,
         late,
         layout,
+        listing,
         own_key,
         policy,
         policy_file,

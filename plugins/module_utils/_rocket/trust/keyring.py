@@ -206,6 +206,30 @@ class Keyring:
         _refuse_rollback(stored, offered, found.path)
         return stored, "" if stored.canonical() == content else "the stored copy differs"
 
+    def plan_keep(self, fingerprint: str, prefix: str | None) -> Plan | None:
+        """Return the plan of a key that is trusted for exactly `prefix` already, or None where the key itself is needed.
+
+        One that has ended is needed anew: its owner may have given it more time.
+
+        Raises:
+            UsageError, SpecError: as plan_add.
+            TrustError: the keyring cannot be read; ``clock-wrong``.
+            MissingPackage: ``cryptography`` is not installed.
+        """
+        wanted, covered = check_fingerprint(fingerprint), check_prefix(prefix)
+        found = layout.entry(self._paths, covered, wanted)
+        if found is None:
+            return None
+        try:
+            stored = key_file.load(found)
+        except TrustError:
+            return None  # A mask, or a copy that is refused: what is offered replaces it.
+        problem = key_problem(stored, self._now(found.path), found.path)
+        if problem and problem.code == "key-expired":
+            return None
+        declared = _declared(stored, covered)
+        return Plan(wanted, (), declared, declared)
+
     def plan_remove(self, fingerprint: str, prefix: str | None) -> Plan:
         """Plan to trust the key no longer for exactly `prefix` (None: root.d); a vendor's key is masked.
 

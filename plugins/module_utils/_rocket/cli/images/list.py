@@ -46,7 +46,7 @@ def execute(context: Context, parsed: options.Parsed) -> int:
                 dict(record.labels).get("version"),
                 output.size(record.file_size),
                 output.when(record.imported_at),
-                _signers(record),
+                output.signers(record.verdict),
             ]
             for record in records
         ]
@@ -55,15 +55,6 @@ def execute(context: Context, parsed: options.Parsed) -> int:
     for error in damaged:
         output.note(str(error))
     return 254 if damaged else 0
-
-
-def _signers(record: ImageRecord) -> str:
-    verdict = record.verdict
-    if verdict.kind == "signed":
-        return ", ".join(signer.identity or signer.fingerprint for signer in verdict.signers)
-    if verdict.kind == "pinned":
-        return f"(pinned by {'digest' if verdict.digest else 'image ID'})"
-    return "(NOT VERIFIED: the policy is open)" if verdict.kind == "open" else "(NOT VERIFIED)"
 
 
 def _row(store: Store, record: ImageRecord) -> dict[str, Any]:
