@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from _rocket import command
 from _rocket.cli import main
-from _rocket.host import command
 from _rocket.image.build import build
 from _rocket.image.check import inspect
 from _rocket.spec.image_manifest import ImageManifest

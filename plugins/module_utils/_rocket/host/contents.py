@@ -74,7 +74,7 @@ def _read(name: str) -> bytes:
 
 
 def _carry_base() -> None:
-    from .. import errors, paths, plan, platform, record
+    from .. import command, errors, paths, plan, platform, record
 
 
 def _carry_cli() -> None:
@@ -154,7 +154,7 @@ def _carry_fetch_transports() -> None:
 
 
 def _carry_host() -> None:
-    from . import collect, command, contents, entry, garbage, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
+    from . import collect, contents, entry, garbage, gnupg, image_file, install, leftovers, lock_file, sign, systemd, zipapp
 
 
 def _carry_image() -> None:
@@ -299,7 +299,20 @@ def _carry_store() -> None:
 
 
 def _carry_trust() -> None:
-    from ..trust import describe, key_file, keyring, late, layout, own_key, standing, usability, verify
+    from ..trust import (
+        describe,
+        key_file,
+        keyring,
+        late,
+        layout,
+        other_form,
+        own_key,
+        second_opinion,
+        standing,
+        strangers,
+        usability,
+        verify,
+    )
 
 
 def _carry_trust_openpgp() -> None:

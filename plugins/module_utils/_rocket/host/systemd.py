@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from ..command import Outcome, run
 from ..errors import HostError, PodError
 from ..run.names import Names, is_pod_name
 from ..run.pod_directory import PodDirectory
@@ -20,7 +21,6 @@ from ..run.stop import stop
 from ..spec.identifier import check_ac_name
 from ..store.files import fsync_directory, write_atomic
 from . import entry, install
-from .command import Outcome, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -73,6 +73,10 @@ class OwnKey:
         """Return this key as one that is trusted for `name`, and no damaged ones."""
         return [TrustedKey(self.fingerprint, name, "local", "", certificate=self._certificate)], []
 
+    def list(self) -> list[TrustedKey]:
+        """Return nothing: there are no other keys."""
+        return []
+
     def check_signature(self, fd: int, signature: bytes, name: str) -> None:
         """Check that `signature` is good for the file behind `fd` and made by this key; raises TrustError as Verifier.verify."""
         Verifier(self, self._clock).verify(fd, signature, name)

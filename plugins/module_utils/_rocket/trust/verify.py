@@ -17,10 +17,13 @@ from ..errors import TrustError
 from ..record import Record
 from ..spec.identifier import check_ac_identifier
 from ..store.verdict import Signer, Verdict
+from . import second_opinion
 from .openpgp.key import PublicKey
 from .openpgp.mathematics import fits
 from .openpgp.signature import HASHES, Signature, read_detached
 from .openpgp.subkey import Subkey
+from .second_opinion import check_word
+from .strangers import no_key, unknown
 from .usability import FUTURE, check_clock, date, key_problem, primary_problem, subkey_problem
 
 TYPE_CHECKING = False
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
         def split(self, name: str) -> tuple[list[TrustedKey], list[TrustedKey]]:
             """Return the keys that are trusted for `name`, and the damaged ones."""
 
+        def list(self) -> list[TrustedKey]:
+            """Return all keys, whatever they are trusted for."""
+
 
 _CHUNK = 1 << 20
 _FATAL = ("signature-bad", "key-revoked", "signature-future", "key-malformed")
@@ -50,6 +56,11 @@ class _Claim(Record):
     key: PublicKey
     subkey: Subkey | None
 
+    def signer(self) -> Signer:
+        """Return who signed, where the claim is true."""
+        identity = self.certificate.identities[0] if self.certificate.identities else ""
+        return Signer(self.certificate.fingerprint, self.trusted.prefix, identity, self.signature.created)
+
 
 class Verifier:
     """Verify files against a keyring.
@@ -58,11 +69,16 @@ class Verifier:
         keyring: whose keys count.
         clock: returns seconds since the epoch.
         threshold: how many distinct trusted keys have to sign.
+        second_opinion: which program has to accept each signature that counts, too: a word of second_opinion.PROGRAMS.
+
+    Raises:
+        UsageError: no such word.
     """
 
-    def __init__(self, keyring: Keys, clock: Callable[[], float], threshold: int = 1) -> None:
+    def __init__(self, keyring: Keys, clock: Callable[[], float], threshold: int = 1, second_opinion: str = "none") -> None:
         if threshold < 1:
             raise ValueError("at least one signer is needed")
+        self._second_opinion = check_word(second_opinion)
         self._keyring = keyring
         self._clock = clock
         self._threshold = threshold
@@ -73,11 +89,13 @@ class Verifier:
         Raises:
             SpecError: `name` is not an AC identifier.
             TrustError: ``signer-unknown`` (no key), or why the keys that are there do not count: ``key-expired``,
-                ``key-revoked``, ``key-malformed``, ``key-mismatch``, ``algorithm-refused``; ``clock-wrong``.
+                ``key-revoked``, ``key-malformed``, ``key-mismatch``, ``algorithm-refused``; ``clock-wrong``; ``second-opinion``:
+                the program that is asked for one is not here.
             MissingPackage: ``cryptography`` is not installed.
         """
         check_ac_identifier(name, "name")
         now = check_clock(int(self._clock()), name)
+        second_opinion.find(self._second_opinion, name)
         keys, damaged = self._keyring.split(name)
         problems = [key_problem(key.certificate, now, name) for key in keys if key.certificate]
         if any(problem is None for problem in problems):
@@ -85,7 +103,7 @@ class Verifier:
         for problem in [*problems, *(key.problem for key in damaged)]:
             if problem is not None:
                 raise problem
-        raise _no_key(name)
+        raise no_key(name)
 
     def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
         """Return the verdict on the file behind `fd`, read from offset 0; the position of `fd` stays.
@@ -107,27 +125,29 @@ class Verifier:
         keys, damaged = self._keyring.split(name)
         claims = [_claims(one, keys) for one in signatures]
         hashes = _hash_file(fd, {claim.signature.hash_algorithm for found in claims for claim in found})
-        signers: dict[str, Signer] = {}
+        signers: dict[str, _Claim] = {}
         refused: list[TrustError] = []
         for found in claims:
-            signer, problem = _judge(found, hashes, now, name)
-            if signer:
-                signers.setdefault(signer.fingerprint, signer)
+            counted, problem = _judge(found, hashes, now, name)
+            if counted:
+                signers.setdefault(counted.certificate.fingerprint, counted)
             elif problem:
                 refused.append(problem)
         # The copy that cannot be read may be the one that holds the revocation.
         refused += [key.problem for key in damaged if key.problem and not signers.keys().isdisjoint(_holds(key))]
         fatal = [problem for problem in refused if problem.code in _FATAL]
         if fatal:
-            raise fatal[0]
-        if len(signers) >= self._threshold:
-            return Verdict("signed", tuple(signers.values()), now)
-        raise self._why(signatures, signers, refused, keys, damaged, name)
+            raise _certain(fatal[0], fd, claims)
+        if len(signers) < self._threshold:
+            raise self._why(signatures, signers, refused, keys, damaged, name)
+        counted_by = [(claim.certificate, claim.key, claim.signature) for claim in signers.values()]
+        second_opinion.confirm(self._second_opinion, fd, counted_by, name)
+        return Verdict("signed", tuple(claim.signer() for claim in signers.values()), now)
 
     def _why(
         self,
         signatures: list[Signature],
-        signers: dict[str, Signer],
+        signers: dict[str, _Claim],
         refused: list[TrustError],
         keys: list[TrustedKey],
         damaged: list[TrustedKey],
@@ -149,7 +169,7 @@ class Verifier:
         # A damaged file does not say which subkeys it holds: where there is nothing else, it is the cause.
         if damaged and damaged[0].problem and not keys:
             return damaged[0].problem
-        return _unknown(signatures, damaged, name)
+        return unknown(signatures, self._keyring.list(), damaged, name)
 
 
 def _holds(key: TrustedKey) -> tuple[str, ...]:
@@ -158,26 +178,13 @@ def _holds(key: TrustedKey) -> tuple[str, ...]:
     return (key.fingerprint, str(content)) if content else (key.fingerprint,)
 
 
-def _no_key(name: str) -> TrustError:
-    return TrustError(
-        "no key is trusted for it",
-        where=name,
-        code="signer-unknown",
-        hint=f"get its supplier's key, check the fingerprint with them, then `rocket trust --prefix {name} KEYFILE`",
-    )
+def _certain(error: TrustError, fd: int, claims: list[list[_Claim]]) -> TrustError:
+    """Return a refusal that nothing can change any more, with what else is worth knowing about it."""
+    if error.code != "signature-bad":
+        return error
+    from .other_form import explained
 
-
-def _unknown(signatures: list[Signature], damaged: list[TrustedKey], name: str) -> TrustError:
-    issuers = [one.issuer for one in signatures]
-    shown = ", ".join(issuer or "a key that it does not name" for issuer in issuers)
-    more = "".join(f"; the key file {key.path} is not taken ({key.problem.code})" for key in damaged if key.problem)
-    return TrustError(
-        f"signed by {shown}, which is not trusted for it{more}",
-        where=name,
-        code="signer-unknown",
-        hint=f"if the fingerprint is its supplier's: `rocket trust --prefix {name} KEYFILE`",
-        fingerprint=issuers[0],
-    )
+    return explained(error, fd, [(claim.key, claim.signature) for found in claims for claim in found])
 
 
 def _claims(signature: Signature, keys: list[TrustedKey]) -> list[_Claim]:
@@ -212,27 +219,26 @@ def _hash_file(fd: int, algorithms: set[int]) -> dict[int, Any]:
     return hashes
 
 
-def _judge(claims: list[_Claim], hashes: dict[int, Any], now: int, name: str) -> tuple[Signer | None, TrustError | None]:
-    """Return who signed, or why this signature does not count; neither when nobody knows its maker.
+def _judge(claims: list[_Claim], hashes: dict[int, Any], now: int, name: str) -> tuple[_Claim | None, TrustError | None]:
+    """Return the claim that counts, or why this signature does not count; neither when nobody knows its maker.
 
     Copies of one key under several prefixes may differ: one that is revoked revokes all, else a good one wins.
     """
     problems: list[TrustError] = []
-    signer = None
+    counted = None
     for claim in claims:
         problem = _problem(claim, hashes, now, name)
         if problem:
             problems.append(problem)
-        elif signer is None:
-            identity = claim.certificate.identities[0] if claim.certificate.identities else ""
-            signer = Signer(claim.certificate.fingerprint, claim.trusted.prefix, identity, claim.signature.created)
+        elif counted is None:
+            counted = claim
     revoked = [problem for problem in problems if problem.code == "key-revoked"]
     if revoked:
         return None, revoked[0]
-    if signer is None and problems and not claims[0].signature.issuer and problems[0].code == "signature-bad":
+    if counted is None and problems and not claims[0].signature.issuer and problems[0].code == "signature-bad":
         # It names nobody and fits nobody: a stranger's.
         return None, None
-    return signer, problems[0] if problems and signer is None else None
+    return counted, problems[0] if problems and counted is None else None
 
 
 def _problem(claim: _Claim, hashes: dict[int, Any], now: int, name: str) -> TrustError | None:
