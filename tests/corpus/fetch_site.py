@@ -52,6 +52,8 @@ class FakeVerifier:
     def __init__(self, prefix="example.com") -> None:
         self.prefix = prefix
         self.calls: list[tuple[str, str]] = []
+        self.signer = "a" * 40
+        self.distrusted: set[str] = set()
 
     def require_key(self, name: str) -> None:
         self.calls.append(("require_key", name))
@@ -64,7 +66,12 @@ class FakeVerifier:
         with open(f"/proc/self/fd/{fd}", "rb") as file:
             if signature != signed(file.read()):
                 raise TrustError("the signature does not fit the file", where=name, code="signature-bad")
-        return Verdict("signed", (Signer("a" * 40, self.prefix),), 1000)
+        if self.signer in self.distrusted:
+            raise TrustError(f"signed by {self.signer}, which is not trusted for it", where=name, code="signer-unknown")
+        return Verdict("signed", (Signer(self.signer, self.prefix),), 1000)
+
+    def stands(self, verdict: Verdict, name: str) -> bool:
+        return any(signer.fingerprint not in self.distrusted for signer in verdict.signers)
 
 
 class Authority:

@@ -94,12 +94,12 @@ def test_under_a_lock_a_dependency_means_what_it_is_locked_to(write, fetch, monk
     asked = []
     real = bundled.check_closure
 
-    def watched(store_, options, images):
+    def watched(store_, verifier, options, images):
         from _rocket.fetch import bundle_closure
 
-        closure = bundle_closure._Closure(store_, options, images)
+        closure = bundle_closure._Closure(store_, verifier, options, images)
         asked.extend(closure.choose(dependency, "x").id for image in images for dependency in image.manifest.dependencies)
-        real(store_, options, images)
+        real(store_, verifier, options, images)
 
     monkeypatch.setattr(bundled, "check_closure", watched)
     fetch(write(BASE, newer, app), lock=lock)

@@ -263,7 +263,7 @@ def test_a_dependency_may_be_in_the_store_if_somebody_vouches_for_it(write, fetc
     store.remove(APP.said["id"])
     fetch(write(part("b", named=True)))
     os.unlink(f"{paths.images}/{BASE.said['id']}/aci")
-    with pytest.raises(NotFound, match="or damaged"):
+    with pytest.raises(NotFound, match="in the store damaged"):
         fetch(write(APP))
 
 

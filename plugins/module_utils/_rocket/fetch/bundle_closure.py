@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from ..store.record import ImageRecord
     from ..store.store import Store
     from .options import FetchOptions
+    from .verification import Verifier
 
 
-def check_closure(store: Store, options: FetchOptions, images: Sequence[ImageRecord]) -> None:
+def check_closure(store: Store, verifier: Verifier, options: FetchOptions, images: Sequence[ImageRecord]) -> None:
     """Refuse images of a bundle that could not be rendered once they are in the store.
 
     Args:
         store: where they will be.
+        verifier: what trust/ says of those who signed what is there.
         options: what the operator said.
         images: of the bundle, in its order, as the store has or will have them.
 
@@ -35,7 +37,7 @@ def check_closure(store: Store, options: FetchOptions, images: Sequence[ImageRec
         StoreError: circles, too many, too deep, or not what the manifest says.
         ArchiveError: an image stands before one that it depends on.
     """
-    closure = _Closure(store, options, images)
+    closure = _Closure(store, verifier, options, images)
     for index, image in enumerate(images):
         before = {each.id for each in images[: index + 1]}
         others = {each.id for each in images} - before
@@ -46,12 +48,12 @@ def check_closure(store: Store, options: FetchOptions, images: Sequence[ImageRec
 
 
 class _Closure:
-    def __init__(self, store: Store, options: FetchOptions, images: Sequence[ImageRecord]) -> None:
+    def __init__(self, store: Store, verifier: Verifier, options: FetchOptions, images: Sequence[ImageRecord]) -> None:
         self._store = store
         self._options = options
         self._images = images
         # An image ID that the operator gave is about what the bundle names.
-        self._stored = Stored(store, replace(options, expected_id=""))
+        self._stored = Stored(store, replace(options, expected_id=""), verifier)
 
     def choose(self, dependency: Dependency, where: str) -> ImageRecord:
         """Return what a dependency means: under a lock that alone, else an image of the bundle before one of the store.
@@ -75,7 +77,8 @@ class _Closure:
         except NotFound as error:
             what = f"the dependency {name} is neither in the bundle nor in the store"
             raise NotFound(what, where=where, hint="write a bundle with it, or fetch it first") from error
-        if not self._stored.acceptable(found) or not has_blob(self._store, found):
-            what = f"the dependency {name} is not in the bundle, and in the store without a signature or damaged"
+        refusal = self._stored.refusal(found) or ("" if has_blob(self._store, found) else "damaged")
+        if refusal:
+            what = f"the dependency {name} is not in the bundle, and in the store {refusal}"
             raise NotFound(what, where=where, hint="write a bundle with it, or fetch it first")
         return found

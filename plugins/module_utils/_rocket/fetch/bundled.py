@@ -79,7 +79,7 @@ class Bundles:
                     self._check_allowed(file, image, options)
                     steps.append(Step(action="fetch", subject=f"{image} {image.image_id}", reason=reason))
             if not steps:
-                check_closure(self._store, self._options, present)
+                check_closure(self._store, self._verifier, self._options, present)
             before = {"images": [record.id for record in present]}
             after = {"images": [image.image_id for image in file.bundle.images]}
         return Plan(subject=reference, steps=tuple(steps), before=before, after=after)
@@ -126,7 +126,7 @@ class Bundles:
                 arrived = self._arrive(file, image, options, progress.part())
                 staged.callback(arrived.close)
                 got.append(arrived)
-            check_closure(self._store, self._options, [each.record for each in got])
+            check_closure(self._store, self._verifier, self._options, [each.record for each in got])
             entered = enter_together(self._store, [each for each in got if isinstance(each, Arrived)])
             came = {fetched.record.id: replace(fetched, seconds=time.monotonic() - began) for fetched in entered}
             return self._told(file, [came.get(each.record.id) or Fetched(each.record) for each in got])
@@ -161,14 +161,15 @@ class Bundles:
     def _reason(self, record: ImageRecord | None, options: FetchOptions) -> str:
         if record is None:
             return "not in the store"
-        return "" if Stored(self._store, options).acceptable(record) else "stored without a signature"
+        return Stored(self._store, options, self._verifier).refusal(record)
 
     def _present(self, file: BundleFile, image: Bundled, options: FetchOptions) -> ImageRecord | None:
         record = self._find(file, image, options)
-        if record is not None and Stored(self._store, options).acceptable(record):
+        reason = self._reason(record, options)
+        if not reason:
             return record
         if options.pull_policy == "never":
-            what = "is here without a signature" if record is not None else "is not in the store"
+            what = f"is {reason}"
             raise NotFound(f"{image} {what}, and nothing is fetched (pull policy never)", hint="use the policy new")
         return None
 

@@ -124,7 +124,7 @@ class Download:
         Raises:
             TrustError, FetchError, ArchiveError, SpecError, StoreError: nothing of it is left.
         """
-        signature = _signature(place, transports) if needs_signature(self._options) else None
+        signature = self.signature(place, transports) if needs_signature(self._options) else None
         for again in (False, True):
             partial = self._store.partial(place.image)
             arrived, keep = None, False
@@ -149,6 +149,15 @@ class Download:
                 if arrived is None:
                     partial.close(keep)
         raise FetchError("a download that started over was gone on with", where=printable(place.image), code="range-mismatch")
+
+    def signature(self, place: Endpoint, transports: Transports) -> bytes:
+        """Return the signature that a place has for its image.
+
+        Raises:
+            TrustError: ``signature-missing``.
+            FetchError: it cannot be had.
+        """
+        return _signature(place, transports)
 
     def forget(self, place: Endpoint) -> None:
         """Give up what came of a place before it was cut."""

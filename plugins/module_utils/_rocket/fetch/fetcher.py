@@ -74,7 +74,7 @@ class Fetcher:
         with under_lock(reference, self._options) as (reference, options):
             if is_oci_reference(reference):
                 return self._layered(options).plan(parse_oci_reference(reference), state)
-            wanted, stored = parse_reference(reference), Stored(self._store, options)
+            wanted, stored = parse_reference(reference), Stored(self._store, options, self._verifier)
             record = stored.find(wanted)
             before = None if record is None else {"image_id": record.id, "name": record.name}
             reason = self._reason(wanted, record, state, stored, options)
@@ -89,8 +89,10 @@ class Fetcher:
             if isinstance(wanted, ImageId):
                 raise no_source(wanted)
             return "not in the store"
-        if not stored.acceptable(record):
-            return "stored without a signature"
+        refusal = stored.refusal(record)
+        # An image ID alone has no place where another signature could be; the start of a pod says what is wrong.
+        if refusal and not (isinstance(wanted, ImageId) and stored.acceptable(record)):
+            return refusal
         lacking = stored.lacking(record)
         if lacking:
             return lacking

@@ -55,9 +55,9 @@ class Single:
         self._verifier = verifier
         self._options = options
         self._download = Download(store, verifier, options, progress)
-        self.stored = Stored(store, options)
+        self.stored = Stored(store, options, verifier)
 
-    def obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, anew: bool = False) -> Arrived | Fetched:
+    def obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, image_id: str = "") -> Arrived | Fetched:
         """Return an image that is in the store, or has arrived in staging and is locked in `held`.
 
         Args:
@@ -65,13 +65,13 @@ class Single:
             held: what keeps the lock.
             key: of the lock.
             wait: whether to wait for another process.
-            anew: whether what is stored under this reference is known not to do.
+            image_id: that it has to have, where the stored image with it, if there is one, is known not to do.
 
         Raises:
             Elsewhere: another process fetches it, and `wait` is false.
             RocketError: it cannot be had.
         """
-        if not anew:
+        if not image_id:
             found = self._present(wanted)
             if found is not None:
                 return Fetched(found)
@@ -86,11 +86,11 @@ class Single:
         except Busy as error:
             raise Elsewhere(key) from error
         held.callback(lock.close)
-        found = None if anew else self._present(wanted)
+        found = None if image_id else self._present(wanted)
         if found is not None:
             return Fetched(found)
         with Transports(self._options) as transports:
-            got = self._fetch(wanted, transports)
+            got = self._fetch(wanted, transports, image_id)
             if isinstance(got, Fetched):
                 return replace(got, transferred=transports.received)
             got.transferred = transports.received
@@ -123,18 +123,19 @@ class Single:
     def _present(self, wanted: Reference) -> ImageRecord | None:
         record = self.stored.find(wanted)
         policy = self._options.pull_policy
-        if record is not None and self.stored.acceptable(record):
+        refusal = "not in the store" if record is None else self.stored.refusal(record)
+        if record is not None and (not refusal or (isinstance(wanted, ImageId) and self.stored.acceptable(record))):
             if policy != "update" or isinstance(wanted, (ImageId, FileReference)):
                 return record
             return record if self._options.expected_id or self.stored.fresh(record, wanted) else None
         if record is not None and self._options.expected_id == record.id and not needs_signature(self._options):
             return self.stored.pin(record)
         if policy == "never":
-            what = "is here without a signature" if record is not None else "is not in the store"
-            raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
+            what = f"{wanted} is {refusal}, and nothing is fetched (pull policy never)"
+            raise NotFound(what, hint="fetch it first, or use the policy new")
         return None
 
-    def _fetch(self, wanted: Reference, transports: Transports) -> Arrived | Fetched:
+    def _fetch(self, wanted: Reference, transports: Transports, image_id: str) -> Arrived | Fetched:
         name = self._name(wanted)
         if name is not None and needs_signature(self._options):
             self._verifier.require_key(name.name)
@@ -149,7 +150,7 @@ class Single:
                 if last is not None:
                     # What came from it is of no use to another place, and a page may name many.
                     self._download.forget(last)
-                return self._fetch_from(place, wanted, name, transports)
+                return self._fetch_from(place, wanted, name, transports, image_id)
             except StoreError:
                 raise
             except RocketError as error:
@@ -169,14 +170,39 @@ class Single:
             raise no_source(wanted)
         return (place_of_file(wanted, self._options),)
 
-    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> Arrived | Fetched:
-        current = self.stored.find(wanted) if self._options.pull_policy == "update" else None
-        answer = self._ask(current, place, transports) if current is not None else None
-        if current is not None and answer is not None and answer.status == 304:
-            confirmed = self.stored.confirm(current, self._verifier, wanted, answer)
-            if confirmed is not None:
-                return Fetched(confirmed)
-        return self._download.get(place, name, wanted, transports)
+    def _fetch_from(
+        self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports, image_id: str
+    ) -> Arrived | Fetched:
+        current, answer = self.stored.find(ImageId(image_id) if image_id else wanted), None
+        if current is not None and self._options.pull_policy == "update":
+            answer = self._ask(current, place, transports)
+            if answer is None or answer.status != 304:
+                current = None
+        kept = self._keep(current, place, wanted, answer, transports) if current is not None else None
+        return Fetched(kept) if kept is not None else self._download.get(place, name, wanted, transports)
+
+    def _keep(
+        self, current: ImageRecord, place: Endpoint, wanted: Reference, answer: Response | None, transports: Transports
+    ) -> ImageRecord | None:
+        """Return the stored image where it does, by its own signature or by the one that its place has now; else None.
+
+        Raises:
+            TrustError: whoever signed, whatever the file is, is not trusted.
+        """
+        if answer is not None and self.stored.stands(current):
+            try:
+                return self.stored.confirm(current, self._verifier, wanted, answer)
+            except TrustError:
+                pass  # Its key ended, say: another may have signed since then, and who did not is refused below.
+        if current.verdict.kind != "signed" or not needs_signature(self._options):
+            return None
+        signature = self._download.signature(place, transports)
+        verdict = self.stored.signed_again(current, self._verifier, signature)
+        if verdict is None:
+            return None
+        if answer is not None:
+            return self.stored.renew(current, verdict, wanted, answer, signature)
+        return self._store.confirm(current.id, verdict, signature=signature)
 
     def _ask(self, current: ImageRecord, place: Endpoint, transports: Transports) -> Response | None:
         if not self.stored.can_ask(current, place.image):

@@ -7,13 +7,13 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import FetchError, NotFound, RocketError, StoreError
+from ..errors import FetchError, NotFound, RocketError, StoreError, TrustError
 from ..platform import fits
 from ..record import replace
 from ..spec.image_name import ImageName
 from ..store.dependencies import find, name_of, visits
 from ..store.verdict import Verdict
-from ..store.verify import has_blob
+from ..store.verify import digest_fits, has_blob, open_blob
 from .reference import FileReference, ImageId
 
 TYPE_CHECKING = False
@@ -31,11 +31,18 @@ _BLOCK = 1 << 20
 
 
 class Stored:
-    """The store as one fetch sees it."""
+    """The store as one fetch sees it.
 
-    def __init__(self, store: Store, options: FetchOptions) -> None:
+    Args:
+        store: the store.
+        options: what the operator said.
+        verifier: what trust/ says of those who signed; None where signatures are not what counts.
+    """
+
+    def __init__(self, store: Store, options: FetchOptions, verifier: Verifier | None = None) -> None:
         self._store = store
         self._options = options
+        self._verifier = verifier
 
     def find(self, wanted: Reference) -> ImageRecord | None:
         """Return the stored image for a reference, whatever its verdict; None where it is absent, damaged or set aside.
@@ -110,6 +117,18 @@ class Stored:
             return True
         return record.verdict.kind == "signed" or (options.unverified and not options.expected_id)
 
+    def refusal(self, record: ImageRecord) -> str:
+        """Return in a few words why the stored verdict is not good enough today; empty where it is."""
+        if not self.acceptable(record):
+            return "stored without a signature"
+        return "" if self.stands(record) else "signed by nobody who is trusted for it today"
+
+    def stands(self, record: ImageRecord) -> bool:
+        """Whether one who signed a stored image is trusted for it today; an image without signature stands by other means."""
+        if self._verifier is None or record.verdict.kind != "signed" or self._options.unverified:
+            return True
+        return self._verifier.stands(record.verdict, record.name)
+
     def lacking(self, record: ImageRecord) -> str:
         """Return in a few words what an image depends on and the store does not have, or not good enough; empty for nothing."""
         if not record.manifest.dependencies:
@@ -130,9 +149,10 @@ class Stored:
             locked = lock.find(dependency.image_id or str(name_of(dependency)), options.host)
             found = self._store.find_id(locked.image_id)
             options = replace(options, signed=bool(locked.signed_by))
-        if Stored(self._store, options).acceptable(found) and has_blob(self._store, found):
+        refusal = Stored(self._store, options, self._verifier).refusal(found) or ("" if has_blob(self._store, found) else "damaged")
+        if not refusal:
             return found
-        raise NotFound(f"it depends on {found.name}, which is stored without a signature or damaged", where=where)
+        raise NotFound(f"it depends on {found.name}, which is {refusal}", where=where)
 
     def exactly(self, image_id: str) -> ImageRecord | None:
         """Return the stored image with this image ID; None where it is absent, damaged or not good enough."""
@@ -140,7 +160,7 @@ class Stored:
             record = self._store.find_id(image_id)
         except RocketError:
             return None  # It is fetched then, and whoever fetches it is told what is wrong.
-        return record if self.acceptable(record) and has_blob(self._store, record) else None
+        return record if not self.refusal(record) and has_blob(self._store, record) else None
 
     def pin(self, record: ImageRecord, digest: str = "") -> ImageRecord | None:
         """Make the verdict of a stored image ``pinned``, its blob verified; None where that is damaged.
@@ -163,10 +183,32 @@ class Stored:
         age = int(time.time()) - record.checked_at
         return record.reference == str(wanted) and 0 <= age < record.max_age
 
-    def renew(self, record: ImageRecord, verdict: Verdict, wanted: Reference, answer: Response) -> ImageRecord:
+    def renew(
+        self, record: ImageRecord, verdict: Verdict, wanted: Reference, answer: Response, signature: bytes | None = None
+    ) -> ImageRecord:
         """Write down that the source has just confirmed an image, and for how long that is good."""
         max_age = record.max_age if answer.max_age is None else answer.max_age
-        return self._store.confirm(record.id, verdict, checked_at=int(time.time()), max_age=max_age, reference=str(wanted))
+        now = int(time.time())
+        return self._store.confirm(record.id, verdict, signature=signature, checked_at=now, max_age=max_age, reference=str(wanted))
+
+    def signed_again(self, record: ImageRecord, verifier: Verifier, signature: bytes) -> Verdict | None:
+        """Return the verdict on a stored image by another signature than it came with; None where it has to be fetched.
+
+        Raises:
+            TrustError: this signature is by nobody whose signature of any file would do.
+        """
+        try:
+            fd = open_blob(self._store, record)
+        except StoreError:
+            return None  # Damaged: a full fetch heals it.
+        try:
+            return verifier.verify(fd, signature, record.name) if digest_fits(fd, record) else None
+        except TrustError as error:
+            if error.code == "signature-bad":
+                return None  # Of another file, which may be what the source has now.
+            raise
+        finally:
+            os.close(fd)
 
     def confirm(self, record: ImageRecord, verifier: Verifier, wanted: Reference, answer: Response) -> ImageRecord | None:
         """Verify again what is stored when the source says that it is unchanged; None where it has to be fetched.

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
         def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
             """Return the verdict on a file, or raise TrustError."""
 
+        def stands(self, verdict: Verdict, name: str) -> bool:
+            """Whether somebody who signed what is stored is trusted for the name today."""
+
 
 class Wanted(Record):
     """What a file has to be.

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import time
 
+from ..errors import TrustError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..paths import Paths
@@ -31,6 +33,16 @@ class LateVerifier:
     def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
         """Return the verdict on a file; raises as Verifier.verify()."""
         return self._verifier().verify(fd, signature, name)
+
+    def stands(self, verdict: Verdict, name: str) -> bool:
+        """Tell whether a signer of a stored verdict is trusted for the name today, as the start of a pod will ask: without any package."""
+        from .standing import check_standing
+
+        try:
+            check_standing(verdict, name, self._paths, ())
+        except TrustError:
+            return False  # Whoever verifies it again is told why.
+        return True
 
     def _verifier(self) -> Verifier:
         from .keyring import Keyring

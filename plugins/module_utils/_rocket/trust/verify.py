@@ -19,7 +19,7 @@ from ..spec.identifier import check_ac_identifier
 from ..store.verdict import Signer, Verdict
 from . import second_opinion
 from .openpgp.key import PublicKey
-from .openpgp.mathematics import fits
+from .openpgp.mathematics import fits, too_short
 from .openpgp.signature import HASHES, Signature, read_detached
 from .openpgp.subkey import Subkey
 from .second_opinion import check_word
@@ -104,6 +104,11 @@ class Verifier:
             if problem is not None:
                 raise problem
         raise no_key(name)
+
+    def stands(self, verdict: Verdict, name: str) -> bool:
+        """Tell whether a signer of a stored verdict is trusted for `name` today, and not revoked; raises as Keyring.split."""
+        held = {key.fingerprint for key in self._keyring.split(name)[0] if key.certificate and not key.certificate.revoked}
+        return any(signer.fingerprint in held for signer in verdict.signers)
 
     def verify(self, fd: int, signature: bytes, name: str) -> Verdict:
         """Return the verdict on the file behind `fd`, read from offset 0; the position of `fd` stays.
@@ -249,12 +254,12 @@ def _problem(claim: _Claim, hashes: dict[int, Any], now: int, name: str) -> Trus
     for problem in (by_key, by_part):
         if problem and problem.code not in ("key-expired", "signature-future"):
             return problem
-    if signature.weak:
+    if signature.weak or too_short(claim.key, signature):
         return TrustError(
-            f"the signature by {certificate.fingerprint} uses {signature.hash_name}",
+            f"the signature by {certificate.fingerprint} uses {signature.hash_name}, too weak for {claim.key.label}",
             where=name,
             code="algorithm-refused",
-            hint="ask for a signature with SHA-256 or better (`gpg --digest-algo SHA512`)",
+            hint="ask for a signature with SHA-512 (`gpg --digest-algo SHA512`)",
             fingerprint=certificate.fingerprint,
         )
     if not fits(claim.key, signature, signature.digest(hashes[signature.hash_algorithm])):
