@@ -40,6 +40,10 @@ def test_a_second_key_signs_beside_the_first(sign, rocket, keys, aci, tmp_path):
     for key in (old, new):
         assert "nothing to do" in sign(keys, aci, "--add", f"--key={key}")[2]
     assert Path(f"{aci}.asc").read_text() == before
+    # Replacing means that the others go, and changes nothing where there are none.
+    assert sign(keys, aci, "--overwrite", f"--key={old}")[0] == 0 and signers_of(keys, f"{aci}.asc", aci) == [old]
+    assert "nothing to do" in sign(keys, aci, "--overwrite", f"--key={old}")[2]
+    assert sign(keys, aci, "--add", f"--key={new}")[0] == 0
     # A host that trusts either of the two takes it.
     for fingerprint in (old, new):
         (tmp_path / "key.asc").write_bytes(keys.run("--armor", "--export", fingerprint))

@@ -118,7 +118,7 @@ def test_a_key_for_another_prefix(gpg, bench, trusted, refusal, by_subkey):
 def test_what_is_said_of_each_signer_is_said_of_that_one(gpg, trusted, refusal):
     unknown, elsewhere = gpg.key("nistp256", "nistp256"), trusted("rsa2048", prefix="example.com/else")
     text = refusal(several(gpg, unknown, elsewhere), "signer-unknown")
-    assert f"{unknown}, which is not trusted for it and by {elsewhere}, which is trusted for example.com/else" in text
+    assert f"{unknown}, which is not trusted for it, and by {elsewhere}, which is trusted for example.com/else" in text
 
 
 def test_a_masked_key_is_named_as_such(gpg, bench, refusal):

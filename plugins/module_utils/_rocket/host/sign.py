@@ -154,6 +154,11 @@ def _beside(fd: int, path: str, name: str, signer: Signer) -> Beside:
     return Beside(dearmor(content, SIGNATURE, "signature-malformed", path), tuple(makers))
 
 
+def _others(path: str, key: OwnKey) -> bool:
+    """Tell whether a file of signatures has one by another key."""
+    return not all(key.made(signature) for signature in read_detached(read_limited(path, LIMIT), path))
+
+
 def sign_image(
     fd: int,
     image: str,
@@ -185,9 +190,9 @@ def sign_image(
     beside = _beside(fd, path, name, signer) if add and problem else Beside()
     if tell is not None:
         tell(found, beside)
-    if problem == "":
+    if problem == "" and not (overwrite and _others(path, signer.key)):
         return False
-    if problem is not None and not (overwrite or add):
+    if problem and not (overwrite or add):
         raise UsageError(
             f"there is another signature, and it is none by {signer.key.fingerprint}: {problem}",
             where=path,

@@ -44,7 +44,7 @@ def unknown(signatures: list[Signature], keys: Iterable[TrustedKey], damaged: li
     ]
     more = "".join(f"; the key file {key.path} is not taken ({key.problem.code})" for key in damaged if key.problem)
     return TrustError(
-        f"signed by {' and by '.join(dict.fromkeys(makers))}{more}",
+        f"signed by {', and by '.join(dict.fromkeys(makers))}{more}",
         where=name,
         code="signer-unknown",
         hint=_hint(name, any(known)),

@@ -26,7 +26,7 @@ COMMAND = options.Command(
         options.Option("--key", "the key to sign with, by its full fingerprint (default: the only one)", "FINGERPRINT"),
         options.Option("--gpg-homedir", "directory of the keys (default: GnuPG's own)", "DIRECTORY"),
         options.Option("--add", "let signatures by other keys stay, and put this one behind them"),
-        options.Option("--overwrite", "replace a signature that is none by this key, or of another file"),
+        options.Option("--overwrite", "replace signatures by other keys, or of another file"),
         options.Option("--quiet", "say nothing but the file of the signature and errors"),
     ),
     arguments=(1, 1),
