@@ -175,6 +175,25 @@ def test_a_revoked_subkey(gpg, trusted, refusal, when):
     assert subkey in text and "its owner revoked this subkey" in text
 
 
+def test_what_a_revoked_subkey_signed_before_still_stands_by_its_primary_key(gpg, bench):
+    """docs/key-rotation.md says so: what is stored is which primary key signed."""
+    from _rocket.trust.standing import check_standing
+
+    primary = gpg.key("stolen part", "ed25519", "cert")
+    signature = gpg.sign(subkey_of(gpg, primary))
+    bench.keyring.add(gpg.export(primary), primary, "example.com/shop")
+    verdict = bench.verify(signature)
+    gpg.run("--no-batch", "--command-fd", "0", "--edit-key", primary, "key 1", "revkey", "save", data=b"y\n0\n\ny\n", at="20240901T000000")
+    assert bench.keyring.add(gpg.export(primary), primary, "example.com/shop").changed
+    with pytest.raises(TrustError) as caught:
+        bench.verify(signature)
+    assert caught.value.code == "key-revoked"
+    check_standing(verdict, NAME, bench.paths, ())
+    bench.keyring.remove(primary, "example.com/shop")
+    with pytest.raises(TrustError):
+        check_standing(verdict, NAME, bench.paths, ())
+
+
 def test_a_subkey_for_encryption_and_a_key_for_certifying(gpg, bench, trusted, refusal):
     primary = gpg.key("signs with a subkey", "rsa2048", "cert,sign")
     signature = gpg.sign(primary)
