@@ -148,7 +148,25 @@ def _certified_later(mutant, certificate, _words):
 
 def _several_ends(_mutant, certificate, words):
     said = {one.seconds(9) for one in _in_key(certificate) if one.kind in (0x13, 0x1F)}
-    return len(said) > 1 and "KEYEXPIRED" in words
+    return len(said) > 1 and ("KEYEXPIRED" in words or "Expired on" in words)
+
+
+def _gives_up(mutant, certificate, words):
+    return "Fatal error" in words and _idle(mutant, certificate, words)
+
+
+def _other_hash(mutant, _certificate, _words):
+    found = _in_file(mutant)
+    return len(found) > 1 and any(one.weak for one in found)
+
+
+def _space_in_front(mutant, _certificate, _words):
+    return not mutant.signature.startswith(b"-----")
+
+
+def _subkeys_first(_mutant, certificate, _words):
+    tags = [packet.tag for packet in packets.read_packets(certificate.packets, "x", "x", 1000)]
+    return packets.PUBLIC_SUBKEY in tags[: max((at for at, tag in enumerate(tags) if tag == packets.USER_ID), default=0)]
 
 
 def _unbound(_mutant, certificate, _words):
@@ -164,6 +182,12 @@ REASONS = [
     ("sqv", "the key was certified later: sqv asks what it said when the signature was made, we ask what it says now", _certified_later),
     ("gpgv", "two self-signatures give the key two ends: we go by the newest, gpgv by the one of the first user ID", _several_ends),
     ("gpgv", "another signature is by a key of another fingerprint with the same key ID, a stranger's to us", _namesake),
+    ("sqv", "two self-signatures give the key two ends: we go by the newest, sqv by that of the user ID", _several_ends),
+    ("gpgv", "a statement that counts for nothing has a content at which gpgv gives up", _gives_up),
+    ("gpgv", "another signature has a hash that gpgv does not know, and so it looks at none", _other_hash),
+    ("sqv", "another signature has a hash that sqv does not know, and so it looks at none", _other_hash),
+    ("sqv", "there is white space in front of the armor", _space_in_front),
+    ("gpgv", "a subkey stands in front of a user ID", _subkeys_first),
     ("gpgv", "a subkey is there that nobody bound, which does not count for us", _unbound),
 ]
 STORED = "the key file is written in another form than ours; the copy that we store is taken"
