@@ -311,6 +311,7 @@ def test_nothing_is_decompressed_in_this_process_or_before_the_refusal_is_certai
     refusal(gpg.sign(stranger, tar), "signer-unknown", data=squeezed)
     assert bench.verify(gpg.sign(fingerprint, squeezed), data=squeezed).signers
     refusal(gpg.sign(fingerprint, squeezed, "--default-sig-expire", "1d"), "signature-expired", data=squeezed)
+    refusal(gpg.sign(fingerprint, squeezed, at="20250101T000600"), "signature-future", data=squeezed)
 
 
 def test_whatever_the_child_says_the_file_stays_refused(gpg, trusted, refusal, monkeypatch):

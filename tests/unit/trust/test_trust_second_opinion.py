@@ -112,7 +112,9 @@ def test_what_ours_refuses_is_never_shown_to_a_program(fake, bench):
     assert bench.verify(GOOD, second_opinion="gpgv").signers and (fake.place / "called").exists()
 
 
-@pytest.mark.parametrize("answer", ["exit 1", "exit 0", "echo 0123", "cat /proc/self/fd/5 >&2; exit 1"])
+@pytest.mark.parametrize(
+    "answer", ["exit 1", "exit 0", "echo 0123", "cat /proc/self/fd/5 >&2; exit 1", f"echo {OWNER.fingerprint.upper()}; exit 1"]
+)
 def test_ours_accepts_and_sqv_does_not(fake, bench, answer):
     path = fake(answer, "sqv")
     error = refused(bench, "sqv")
