@@ -4,13 +4,14 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup packages test lint unit integration sanity fuzz soak build bench demo demo-clean clean
+.PHONY: help setup packages test lint unit integration sanity fuzz mutants soak build bench demo demo-clean clean
 
 # Debian's own, because ansible-test wants a real executable and the shims of version managers are none.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-4] /usr/bin/python3) python3)
 VENV := .venv
 GATES := $(VENV)/bin/python tests/tools/gates.py
 FUZZ_SECONDS ?= 600
+MUTANTS ?= 100000
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -44,6 +45,9 @@ sanity: setup ## ansible-test sanity
 
 fuzz: setup ## fuzz the readers of hostile data, FUZZ_SECONDS (600) for each target
 	@$(VENV)/bin/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
+
+mutants: setup ## damage signatures and keys, MUTANTS (100000) of them, and compare with gpgv and sqv what is accepted
+	@$(VENV)/bin/python tests/fuzz/mutants.py --count $(MUTANTS)
 
 soak: setup ## kill fetches and collections at every call that changes a file, as `make test` does at one in eight
 	@ROCKET_KILL_EVERY=1 $(VENV)/bin/python -m pytest -q tests/faults/test_faults_kill.py

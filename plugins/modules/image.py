@@ -39,7 +39,8 @@ options:
     required: true
   state:
     description:
-      - V(present) fetches the image when the store does not have it.
+      - V(present) fetches the image when the store does not have it. Where nobody who signed the stored image is trusted for it any more,
+        the signature that its source has now is fetched, and the image only when that one does not fit.
       - V(latest) asks whether there is a newer one under the same name, by a conditional request; not while the image is as fresh as
         its source said, which is at most a day.
       - V(absent) removes it. An image that a pod needs is not removed.

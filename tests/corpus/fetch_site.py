@@ -55,6 +55,8 @@ class FakeVerifier:
         self.prefix = prefix
         self.policy = policy
         self.calls: list[tuple[str, str]] = []
+        self.signer = "a" * 40
+        self.distrusted: set[str] = set()
 
     def rule(self, name: str) -> Rule:
         rule = self.policy.rule_for(name)
@@ -63,10 +65,10 @@ class FakeVerifier:
         return rule
 
     def admit(self, verdict: Verdict, name: str, insecure) -> Verdict:
-        return admit(verdict, name, self.rule(name), insecure, lambda _fingerprint: "")
+        return admit(verdict, name, self.rule(name), insecure, self._why_not)
 
     def check(self, verdict: Verdict, name: str, insecure) -> None:
-        judge(verdict, name, self.policy.rule_for(name), insecure, lambda _fingerprint: "")
+        judge(verdict, name, self.policy.rule_for(name), insecure, self._why_not)
 
     def require_key(self, name: str) -> None:
         self.calls.append(("require_key", name))
@@ -79,7 +81,12 @@ class FakeVerifier:
         with open(f"/proc/self/fd/{fd}", "rb") as file:
             if signature != signed(file.read()):
                 raise TrustError("the signature does not fit the file", where=name, code="signature-bad")
-        return Verdict("signed", (Signer("a" * 40, self.prefix),), 1000)
+        if self.signer in self.distrusted:
+            raise TrustError(f"signed by {self.signer}, which is not trusted for it", where=name, code="signer-unknown")
+        return Verdict("signed", (Signer(self.signer, self.prefix),), 1000)
+
+    def _why_not(self, fingerprint: str) -> str:
+        return "is not trusted" if fingerprint in self.distrusted else ""
 
 
 class Authority:

@@ -36,6 +36,8 @@ LONGEST = {
     "archive": 12_000,
     "oci-layers": 6000,
     "bundle": 6144,
+    "certificate": 2000,
+    "signature": 1500,
 }
 
 

@@ -14,6 +14,7 @@ from functools import partial
 
 import fuzz_bundle
 import fuzz_oci
+import fuzz_signatures
 
 from _rocket.errors import ArchiveError, HostError, RocketError, SpecError
 from _rocket.fetch.reference import parse_reference
@@ -250,5 +251,7 @@ TARGETS = {
     "oci-layers": partial(fuzz_oci.run_layers, LIMITS, repaired, expect, check_error),
     "oci-challenge": partial(fuzz_oci.run_challenge, expect, check_error),
     "oci-references": partial(fuzz_oci.run_reference, expect, check_error),
+    "signature": partial(fuzz_signatures.run_signature, expect, check_error),
+    "certificate": partial(fuzz_signatures.run_certificate, expect, check_error),
     "bundle": partial(fuzz_bundle.run, repaired, expect, check_error),
 }

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from _rocket import command
 from _rocket.cli import main
-from _rocket.host import command
 from _rocket.image.build import build
 from _rocket.image.check import inspect
 from _rocket.spec.image_manifest import ImageManifest
@@ -314,7 +314,7 @@ def test_another_signature_stays_unless_it_may_go(sign, keys, aci):
     assert sign(keys, aci, f"--key={one}")[0] == 0
     before = Path(f"{aci}.asc").read_bytes()
     status, _output, errors = sign(keys, aci, f"--key={other}")
-    assert status == 254 and other in errors and one in errors and "overwriting" in errors
+    assert status == 254 and other in errors and one in errors and "--overwrite" in errors
     assert Path(f"{aci}.asc").read_bytes() == before
     assert sign(keys, aci, f"--key={other}", "--overwrite")[0] == 0
     assert signer_of(keys, f"{aci}.asc", aci) == other

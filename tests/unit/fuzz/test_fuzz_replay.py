@@ -25,6 +25,8 @@ LARGEST = 8192
 def test_what_was_kept_keeps_its_promises(path):
     if path.parent.name == "unpack" and os.geteuid() != 0:
         pytest.skip("missing ability: root")
+    if path.parent.name == "certificate":
+        pytest.importorskip("cryptography", reason="missing ability: the Python package cryptography")
     assert fuzz_targets.TARGETS[path.parent.name](path.read_bytes()) is None
 
 
@@ -75,6 +77,37 @@ def test_a_bundle_in_which_readers_see_different_things_is_a_finding(monkeypatch
     assert fuzz_targets.TARGETS["bundle"](kept["two-images.bin"]) is None
     with pytest.raises(fuzz_targets.Finding):
         fuzz_targets.TARGETS["bundle"](kept["another-size.bin"])
+
+
+def kept_of(target):
+    return {path.stem: path.read_bytes() for path in KEPT if path.parent.name == target}
+
+
+def test_a_reader_of_armor_that_takes_too_much_is_a_finding(monkeypatch):
+    one = kept_of("signature")["one"]
+    assert fuzz_targets.TARGETS["signature"](one) is None
+    strict = fuzz_targets.fuzz_signatures.armor._lines
+    lines = one.split(b"\n")
+    loose = b"\n".join([*lines[:3], *lines[2:]])
+
+    def skipping(data, *words):
+        return strict(data.replace(loose, one), *words)
+
+    monkeypatch.setattr(fuzz_targets.fuzz_signatures.armor, "_lines", skipping)
+    with pytest.raises(fuzz_targets.Finding, match="other octets"):
+        fuzz_targets.TARGETS["signature"](loose)
+
+
+def test_a_stored_key_that_says_more_is_a_finding(monkeypatch):
+    pytest.importorskip("cryptography", reason="missing ability: the Python package cryptography")
+    from _rocket.trust.openpgp import certificate
+
+    revoked = kept_of("certificate")["revoked"]
+    assert fuzz_targets.TARGETS["certificate"](revoked) is None
+    plain = certificate.read_certificate(kept_of("certificate")["plain"], "x").packets
+    monkeypatch.setattr(certificate.Certificate, "canonical", lambda self: certificate.armor.enarmor(plain, certificate.armor.PUBLIC_KEY))
+    with pytest.raises(fuzz_targets.Finding, match="says another revoked"):
+        fuzz_targets.TARGETS["certificate"](revoked)
 
 
 def test_checksums_are_repaired_so_that_a_fuzzer_gets_behind_them():

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from _rocket import command
 from _rocket.errors import HostError
-from _rocket.host import command
 
 
 def test_output_errors_and_status_are_kept_apart():

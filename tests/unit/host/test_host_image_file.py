@@ -11,8 +11,9 @@ import time
 
 import pytest
 
+from _rocket import command
 from _rocket.errors import ArchiveError, RocketError, SpecError, UsageError
-from _rocket.host import command, image_file
+from _rocket.host import image_file
 from _rocket.host.gnupg import GnuPG
 from _rocket.host.image_file import Wanted, apply, apply_absent, plan_absent, plan_file
 from _rocket.host.sign import find_signer

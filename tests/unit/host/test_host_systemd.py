@@ -8,8 +8,9 @@ import os
 
 import pytest
 
+from _rocket import command
 from _rocket.errors import HostError, PodError, SpecError
-from _rocket.host import command, entry, systemd
+from _rocket.host import entry, systemd
 from _rocket.paths import Paths
 from _rocket.record import replace
 from _rocket.run.names import Named, Names

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from checkout import Source
 
 TOOLS = {"fetch", "trust", "run"}
-BASE = {"errors", "record", "plan", "paths", "platform"}
+BASE = {"errors", "record", "plan", "paths", "platform", "command"}
 # What each part may import besides itself and the base files.
 BELOW: dict[str, set[str]] = {
     "cli": {"host", "fetch", "trust", "run", "store", "image", "audit", "spec"},

@@ -10,6 +10,7 @@ import pytest
 from test_trust_policy import A, B, C, of, write
 from trust_bench import DATA, NAME
 
+from _rocket import command
 from _rocket.errors import TrustError
 from _rocket.store.verdict import Rule, Signer, Verdict
 from _rocket.trust.admission import admit
@@ -243,15 +244,18 @@ def test_too_few_keys_are_found_out_before_anything_is_downloaded(forge, bench, 
 
 
 @pytest.mark.parametrize("word", ["gpgv", "sqv", "any"])
-def test_a_second_opinion_cannot_be_had_yet_and_is_not_done_without(forge, bench, owners, word):
+def test_the_second_opinion_that_the_policy_asks_for_is_asked_for(forge, bench, owners, word, monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "SEARCHED", (str(tmp_path),))
     write(bench.paths.local, of({PREFIX: {"require": "signed", "second_opinion": word}}))
     late = LateVerifier(bench.paths)
     with pytest.raises(TrustError) as caught:
         late.require_key(NAME)
-    assert caught.value.code == "policy-unmet" and word in caught.value.what
-    with pytest.raises(TrustError) as caught:
-        verified(bench, forge, [owners[0]], second_opinion=word)
-    assert caught.value.code == "policy-unmet"
+    assert caught.value.code == "second-opinion" and {"any": "gpgv"}.get(word, word) in caught.value.what
+    with open(bench.file, "wb") as stream:
+        stream.write(DATA)
+    with open(bench.file, "rb") as stream, pytest.raises(TrustError) as caught:
+        late.verify(stream.fileno(), forge.signature_file(owners[0].sign(0, DATA)), NAME)
+    assert caught.value.code == "second-opinion"
 
 
 def test_the_policy_of_the_host_is_what_the_verifier_is_told(forge, bench, owners):

@@ -97,6 +97,7 @@ SIGNATURES = {
     "text mode": (OWNER.detached(DATA, kind=1), "signature-unsupported"),
     "certification as document signature": (OWNER.detached(DATA, kind=0x10), "signature-unsupported"),
     "critical notation": (OWNER.detached(DATA, hashed=(forge.subpacket(20, b"x" * 10, True),)), "signature-unsupported"),
+    "critical user ID": (OWNER.detached(DATA, hashed=(forge.subpacket(28, b"x", True),)), "signature-unsupported"),
     "critical unknown subpacket": (OWNER.detached(DATA, hashed=(forge.subpacket(99, b"", True),)), "signature-unsupported"),
     **{f"version {number}": (OWNER.detached(DATA, version=number), "signature-unsupported") for number in (2, 3, 5, 6)},
     "other data": (OWNER.detached(DATA + b"x"), "signature-bad"),
@@ -320,6 +321,25 @@ def test_damaged_file_of_another_key_does_not_block_and_is_named(bench):
         bench.verify(SUBKEY.detached(DATA))
     assert caught.value.code == "signer-unknown"
     assert path in str(caught.value)
+
+
+@pytest.mark.parametrize(("curve", "digest"), [("nistp384", 8), ("nistp521", 8), ("nistp521", 9)])
+def test_a_hash_that_is_shorter_than_the_curve(bench, curve, digest):
+    key = Key(5, algorithm=curve)
+    bench.trust(forge.key_file(forge.certificate(key)), key.fingerprint)
+    assert bench.verify(key.detached(DATA)).signers
+    for case in ({}, {"data": DATA + b"x"}):
+        with pytest.raises(TrustError) as caught:
+            bench.verify(key.detached(DATA, digest=digest), **case)
+        assert caught.value.code == "algorithm-refused" and "too weak for ECDSA" in str(caught.value)
+    subkey = forge.packet(14, SUBKEY.body)
+    for packets in (
+        forge.certificate(key, digest=digest),
+        forge.certificate(key) + subkey + forge.binding(key, SUBKEY, digest=digest),
+    ):
+        with pytest.raises(TrustError) as caught:
+            bench.keyring.plan_add(forge.key_file(packets), key.fingerprint, None)
+        assert caught.value.code == "algorithm-refused" and "certified with SHA-" in str(caught.value)
 
 
 def test_stranger_who_names_nobody_is_ignored(bench):

@@ -77,8 +77,10 @@ class Bench:
             stream.write(armored)
         return f"{directory}/{name}"
 
-    def verify(self, signature, data=DATA, name=NAME, threshold=1):
+    def verify(self, signature, data=DATA, name=NAME, threshold=1, second_opinion="none"):
         with open(self.file, "wb") as stream:
             stream.write(data)
         with open(self.file, "rb") as stream:
-            return Verifier(self.keyring, lambda: self.now, threshold).verify(stream.fileno(), signature, name)
+            return Verifier(self.keyring, lambda: self.now, threshold, second_opinion=second_opinion).verify(
+                stream.fileno(), signature, name
+            )

@@ -7,13 +7,18 @@ from __future__ import annotations
 import hashlib
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 from trust_bench import DAY, SIGNED, START
 
 from _rocket.trust.openpgp import armor
 
 HASHES = {1: "md5", 2: "sha1", 8: "sha256", 9: "sha384", 10: "sha512"}
 _CLASSES = {1: hashes.MD5, 2: hashes.SHA1, 8: hashes.SHA256, 9: hashes.SHA384, 10: hashes.SHA512}
+CURVES = {
+    "nistp256": ("2a8648ce3d030107", ec.SECP256R1),
+    "nistp384": ("2b81040022", ec.SECP384R1),
+    "nistp521": ("2b81040023", ec.SECP521R1),
+}
 UID = "Owner <owner@example.com>"
 
 
@@ -43,6 +48,12 @@ class Key:
             self.secret = ed25519.Ed25519PrivateKey.from_private_bytes(bytes((seed,)) * 32)
             raw = self.secret.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
             material = bytes.fromhex("092b06010401da470f01") + mpi(int.from_bytes(b"\x40" + raw, "big"))
+        elif algorithm in CURVES:
+            self.number = 19
+            oid, curve = CURVES[algorithm]
+            self.secret = ec.derive_private_key(1000 + seed, curve())
+            point = self.secret.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+            material = bytes((len(oid) // 2,)) + bytes.fromhex(oid) + mpi(int.from_bytes(point, "big"))
         else:
             self.number = 1
             self.secret = rsa.generate_private_key(65537, algorithm)
@@ -68,6 +79,8 @@ class Key:
         if self.number == 22:
             made = self.secret.sign(state)
             return mpi(int.from_bytes(made[:32], "big")) + mpi(int.from_bytes(made[32:], "big"))
+        if self.number == 19:
+            return b"".join(map(mpi, utils.decode_dss_signature(self.secret.sign(state, ec.ECDSA(utils.Prehashed(_CLASSES[digest]()))))))
         made = self.secret.sign(state, padding.PKCS1v15(), utils.Prehashed(_CLASSES[digest]()))
         return mpi(int.from_bytes(made, "big"))
 

@@ -77,8 +77,8 @@ class _Closure:
         except NotFound as error:
             what = f"the dependency {name} is neither in the bundle nor in the store"
             raise NotFound(what, where=where, hint="write a bundle with it, or fetch it first") from error
-        refusal = self._stored.refusal(found)
-        if refusal or not has_blob(self._store, found):
-            what = f"the dependency {name} is not in the bundle, and does not do as it is in the store: {refusal or 'damaged'}"
+        refusal = self._stored.refusal(found) or ("" if has_blob(self._store, found) else "damaged")
+        if refusal:
+            what = f"the dependency {name} is not in the bundle, and does not do as it is in the store: {refusal}"
             raise NotFound(what, where=where, hint="write a bundle with it, or fetch it first")
         return found

@@ -165,10 +165,11 @@ class Bundles:
 
     def _present(self, file: BundleFile, image: Bundled, options: FetchOptions) -> ImageRecord | None:
         record = self._find(file, image, options)
-        if record is not None and Stored(self._store, self._verifier, options).acceptable(record):
+        reason = self._reason(record, options)
+        if not reason:
             return record
         if options.pull_policy == "never":
-            what = "is here without a signature" if record is not None else "is not in the store"
+            what = "is not in the store" if record is None else f"does not do as it is here ({reason})"
             raise NotFound(f"{image} {what}, and nothing is fetched (pull policy never)", hint="use the policy new")
         return None
 

@@ -125,7 +125,7 @@ class Download:
             TrustError, FetchError, ArchiveError, SpecError, StoreError: nothing of it is left.
         """
         needed = needs_signature(self._options, self._verifier, name.name if name is not None else "")
-        signature = _signature(place, transports) if needed else None
+        signature = self.signature(place, transports) if needed else None
         for again in (False, True):
             partial = self._store.partial(place.image)
             arrived, keep = None, False
@@ -150,6 +150,15 @@ class Download:
                 if arrived is None:
                     partial.close(keep)
         raise FetchError("a download that started over was gone on with", where=printable(place.image), code="range-mismatch")
+
+    def signature(self, place: Endpoint, transports: Transports) -> bytes:
+        """Return the signature that a place has for its image.
+
+        Raises:
+            TrustError: ``signature-missing``.
+            FetchError: it cannot be had.
+        """
+        return _signature(place, transports)
 
     def forget(self, place: Endpoint) -> None:
         """Give up what came of a place before it was cut."""

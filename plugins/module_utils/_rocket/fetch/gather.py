@@ -98,7 +98,7 @@ class Gather:
             found = single.stored.exactly(need.image_id)
             if found is not None:
                 return Fetched(found)
-            got = single.obtain(wanted, held, f"{key} {need.image_id}", wait=False, anew=True)
+            got = single.obtain(wanted, held, f"{key} {need.image_id}", wait=False, image_id=need.image_id)
             if got.record.id != need.image_id:
                 if isinstance(got, Arrived):
                     got.close()

@@ -57,7 +57,7 @@ class Single:
         self._download = Download(store, verifier, options, progress)
         self.stored = Stored(store, verifier, options)
 
-    def obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, anew: bool = False) -> Arrived | Fetched:
+    def obtain(self, wanted: Reference, held: ExitStack, key: str, wait: bool, image_id: str = "") -> Arrived | Fetched:
         """Return an image that is in the store, or has arrived in staging and is locked in `held`.
 
         Args:
@@ -65,13 +65,13 @@ class Single:
             held: what keeps the lock.
             key: of the lock.
             wait: whether to wait for another process.
-            anew: whether what is stored under this reference is known not to do.
+            image_id: that it has to have, where the stored image with it, if there is one, is known not to do.
 
         Raises:
             Elsewhere: another process fetches it, and `wait` is false.
             RocketError: it cannot be had.
         """
-        if not anew:
+        if not image_id:
             found = self._present(wanted)
             if found is not None:
                 return Fetched(found)
@@ -80,21 +80,31 @@ class Single:
                 f"{wanted} is not in the store as it is needed, and nothing is fetched (pull policy never)", hint="fetch it first"
             )
         if isinstance(wanted, ImageId):
-            raise no_source(wanted)
+            raise self._without_place(wanted)
         try:
             lock = self._store.lock(key, wait=wait)
         except Busy as error:
             raise Elsewhere(key) from error
         held.callback(lock.close)
-        found = None if anew else self._present(wanted)
+        found = None if image_id else self._present(wanted)
         if found is not None:
             return Fetched(found)
         with Transports(self._options) as transports:
-            got = self._fetch(wanted, transports)
+            got = self._fetch(wanted, transports, image_id)
             if isinstance(got, Fetched):
                 return replace(got, transferred=transports.received)
             got.transferred = transports.received
             return got
+
+    def _without_place(self, wanted: ImageId) -> NotFound:
+        """Return the error for an image ID, which has no place where an image, or another signature, could be."""
+        record = self.stored.find(wanted)
+        if record is None:
+            return no_source(wanted)
+        return NotFound(
+            f"{wanted} is in the store and does not do: {self.stored.refusal(record)}",
+            hint=f"fetch it by its name, {record.name}, where its signature can be had",
+        )
 
     def ask(self, record: ImageRecord, wanted: Reference) -> Response | None:
         """Ask the places of what is wanted whether they still have the file of a stored image.
@@ -130,11 +140,11 @@ class Single:
                 return good
             return good if self._options.expected_id or self.stored.fresh(good, wanted) else None
         if policy == "never":
-            what = f"does not do as it is here ({self.stored.refusal(record)})" if record is not None else "is not in the store"
+            what = "is not in the store" if record is None else f"does not do as it is here ({self.stored.refusal(record)})"
             raise NotFound(f"{wanted} {what}, and nothing is fetched (pull policy never)", hint="fetch it first, or use the policy new")
         return None
 
-    def _fetch(self, wanted: Reference, transports: Transports) -> Arrived | Fetched:
+    def _fetch(self, wanted: Reference, transports: Transports, image_id: str) -> Arrived | Fetched:
         name = self._name(wanted)
         if name is not None and needs_signature(self._options, self._verifier, name.name):
             self._verifier.require_key(name.name)
@@ -149,7 +159,7 @@ class Single:
                 if last is not None:
                     # What came from it is of no use to another place, and a page may name many.
                     self._download.forget(last)
-                return self._fetch_from(place, wanted, name, transports)
+                return self._fetch_from(place, wanted, name, transports, image_id)
             except StoreError:
                 raise
             except RocketError as error:
@@ -169,14 +179,39 @@ class Single:
             raise no_source(wanted)
         return (place_of_file(wanted, self._options),)
 
-    def _fetch_from(self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports) -> Arrived | Fetched:
-        current = self.stored.find(wanted) if self._options.pull_policy == "update" else None
-        answer = self._ask(current, place, transports) if current is not None else None
-        if current is not None and answer is not None and answer.status == 304:
-            confirmed = self.stored.confirm(current, wanted, answer)
-            if confirmed is not None:
-                return Fetched(confirmed)
-        return self._download.get(place, name, wanted, transports)
+    def _fetch_from(
+        self, place: Endpoint, wanted: Reference, name: ImageName | None, transports: Transports, image_id: str
+    ) -> Arrived | Fetched:
+        current, answer = self.stored.find(ImageId(image_id) if image_id else wanted), None
+        if current is not None and self._options.pull_policy == "update":
+            answer = self._ask(current, place, transports)
+            if answer is None or answer.status != 304:
+                current = None
+        kept = self._keep(current, place, wanted, answer, transports) if current is not None else None
+        return Fetched(kept) if kept is not None else self._download.get(place, name, wanted, transports)
+
+    def _keep(
+        self, current: ImageRecord, place: Endpoint, wanted: Reference, answer: Response | None, transports: Transports
+    ) -> ImageRecord | None:
+        """Return the stored image where it does, by its own signature or by the one that its place has now; else None.
+
+        Raises:
+            TrustError: whoever signed, whatever the file is, is not trusted.
+        """
+        if answer is not None and self.stored.acceptable(current):
+            try:
+                return self.stored.confirm(current, wanted, answer)
+            except TrustError:
+                pass  # Its key ended, say: another may have signed since then, and who did not is refused below.
+        if current.verdict.kind != "signed" or not needs_signature(self._options, self._verifier, current.name):
+            return None
+        signature = self._download.signature(place, transports)
+        verdict = self.stored.signed_again(current, signature)
+        if verdict is None:
+            return None
+        if answer is not None:
+            return self.stored.renew(current, verdict, wanted, answer, signature)
+        return self._store.confirm(current.id, verdict, signature=signature)
 
     def _ask(self, current: ImageRecord, place: Endpoint, transports: Transports) -> Response | None:
         if not self.stored.can_ask(current, place.image):

@@ -12,7 +12,7 @@ from ..platform import fits
 from ..record import replace
 from ..spec.image_name import ImageName
 from ..store.dependencies import find, name_of, visits
-from ..store.verify import has_blob
+from ..store.verify import digest_fits, has_blob, open_blob
 from .reference import FileReference, ImageId
 
 TYPE_CHECKING = False
@@ -154,9 +154,9 @@ class Stored:
             locked = lock.find(dependency.image_id or str(name_of(dependency)), options.host)
             found = self._store.find_id(locked.image_id)
             options = replace(options, signed=bool(locked.signed_by))
-        refusal = Stored(self._store, self._verifier, options).refusal(found)
-        if refusal or not has_blob(self._store, found):
-            raise NotFound(f"it depends on {found.name}: {refusal or 'damaged'}", where=where)
+        refusal = Stored(self._store, self._verifier, options).refusal(found) or ("" if has_blob(self._store, found) else "damaged")
+        if refusal:
+            raise NotFound(f"it depends on {found.name}: {refusal}", where=where)
         return found
 
     def exactly(self, image_id: str) -> ImageRecord | None:
@@ -165,7 +165,7 @@ class Stored:
             record = self._store.find_id(image_id)
         except RocketError:
             return None  # It is fetched then, and whoever fetches it is told what is wrong.
-        return record if self.acceptable(record) and has_blob(self._store, record) else None
+        return record if not self.refusal(record) and has_blob(self._store, record) else None
 
     def again(self, record: ImageRecord, digest: str = "") -> ImageRecord | None:
         """Return a stored image with a verdict that does today, found from what the store has of it; None where it has to be fetched.
@@ -194,17 +194,44 @@ class Stored:
 
     def can_ask(self, record: ImageRecord, url: str) -> bool:
         """Whether the source may be asked if it still has the file of the record: an unsigned one is fetched anew."""
-        return bool(record.etag) and record.source == url and self.acceptable(record)
+        return bool(record.etag) and record.source == url and (record.verdict.kind == "signed" or self.acceptable(record))
 
     def fresh(self, record: ImageRecord, wanted: Reference) -> bool:
         """Whether the source said that for this time nobody has to ask again for this very reference."""
         age = int(time.time()) - record.checked_at
         return record.reference == str(wanted) and 0 <= age < record.max_age
 
-    def renew(self, record: ImageRecord, verdict: Verdict, wanted: Reference, answer: Response) -> ImageRecord:
+    def renew(
+        self, record: ImageRecord, verdict: Verdict, wanted: Reference, answer: Response, signature: bytes | None = None
+    ) -> ImageRecord:
         """Write down that the source has just confirmed an image, and for how long that is good."""
         max_age = record.max_age if answer.max_age is None else answer.max_age
-        return self._store.confirm(record.id, verdict, checked_at=int(time.time()), max_age=max_age, reference=str(wanted))
+        now = int(time.time())
+        return self._store.confirm(record.id, verdict, signature=signature, checked_at=now, max_age=max_age, reference=str(wanted))
+
+    def signed_again(self, record: ImageRecord, signature: bytes) -> Verdict | None:
+        """Return the verdict on a stored image by another signature than it came with; None where it has to be fetched.
+
+        Raises:
+            TrustError: this signature is by nobody whose signature of any file would do, or the policy asks for more.
+        """
+        from .verification import admitted
+
+        try:
+            fd = open_blob(self._store, record)
+        except StoreError:
+            return None  # Damaged: a full fetch heals it.
+        try:
+            if not digest_fits(fd, record):
+                return None
+            verdict = self._verifier.verify(fd, signature, record.name)
+        except TrustError as error:
+            if error.code == "signature-bad":
+                return None  # Of another file, which may be what the source has now.
+            raise
+        finally:
+            os.close(fd)
+        return admitted(replace(verdict, pinned=record.verdict.pinned), record.name, self._options, self._verifier)
 
     def confirm(self, record: ImageRecord, wanted: Reference, answer: Response) -> ImageRecord | None:
         """Verify again what is stored when the source says that it is unchanged; None where it has to be fetched.

@@ -74,7 +74,7 @@ def _read(name: str) -> bytes:
 
 
 def _carry_base() -> None:
-    from .. import errors, paths, plan, platform, record
+    from .. import command, errors, paths, plan, platform, record
 
 
 def _carry_cli() -> None:
@@ -163,7 +163,6 @@ def _carry_fetch_transports() -> None:
 def _carry_host() -> None:
     from . import (
         collect,
-        command,
         contents,
         entry,
         fleet_answers,
@@ -339,11 +338,14 @@ def _carry_trust() -> None:
         late,
         layout,
         listing,
+        other_form,
         own_key,
         policy,
         policy_file,
         refusals,
+        second_opinion,
         standing,
+        strangers,
         usability,
         verify,
     )

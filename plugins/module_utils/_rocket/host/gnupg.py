@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 
+from .. import command
 from ..errors import HostError, NotFound, printable
 from ..record import Record
-from . import command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import sys
 
+from ..command import run
 from ..errors import HostError, SpecError
 from ..plan import Plan, Step
 from ..record import Record
 from ..spec import canonical
 from . import contents, entry
-from .command import run
 
 ROOT = "/usr/local/libexec/rocket"
 LINK = "/usr/local/bin/rocket"

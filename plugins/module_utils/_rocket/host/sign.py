@@ -12,9 +12,11 @@ import os
 from ..errors import Ambiguous, ArchiveError, NotFound, StoreError, TrustError, UsageError
 from ..image.check import inspect
 from ..image.compress import Output
+from ..record import Record
 from ..store.files import read_limited
 from ..trust.keyring import check_fingerprint
-from ..trust.openpgp.signature import LIMIT
+from ..trust.openpgp.armor import SIGNATURE, dearmor, enarmor
+from ..trust.openpgp.signature import LIMIT, read_detached
 from ..trust.own_key import OwnKey
 
 TYPE_CHECKING = False
@@ -25,24 +27,36 @@ if TYPE_CHECKING:
     from .gnupg import GnuPG
 
 
+# One such signature by a key that a host trusts makes it refuse the image, whoever else signed.
+_SPOILS = ("signature-bad", "key-revoked", "signature-future")
+
+
 class Signer:
     """A key of the host's GnuPG that may sign images.
 
     Args:
         gnupg: where its secret part is.
         key: the key.
+        clock: returns seconds since the epoch.
         part: the subkey that has to make the signature; empty for the one that gpg takes.
     """
 
-    def __init__(self, gnupg: GnuPG, key: OwnKey, part: str = "") -> None:
+    def __init__(self, gnupg: GnuPG, key: OwnKey, clock: Callable[[], float], part: str = "") -> None:
         self._gnupg = gnupg
         self._part = part
         self.key = key
+        self.clock = clock
 
     def sign(self, fd: int) -> bytes:
         """Return an armored detached signature of the file behind `fd`; raises HostError where gpg does not sign."""
         os.lseek(fd, 0, os.SEEK_SET)
         return self._gnupg.sign(f"{self._part}!" if self._part else self.key.fingerprint, fd)
+
+    def public_key(self, fingerprint: str) -> bytes:
+        """Return the public key of somebody else, by the fingerprint of any part of it; raises NotFound where GnuPG has none."""
+        if not fingerprint:
+            raise NotFound("the signature names nobody")
+        return self._gnupg.export(fingerprint)
 
 
 def find_signer(gnupg: GnuPG, fingerprint: str, clock: Callable[[], float]) -> Signer:
@@ -72,7 +86,7 @@ def find_signer(gnupg: GnuPG, fingerprint: str, clock: Callable[[], float]) -> S
     part = wanted if wanted in found[0].subkeys else ""
     key = OwnKey(gnupg.export(found[0].fingerprint), clock)
     key.check_usable(part)
-    return Signer(gnupg, key, part)
+    return Signer(gnupg, key, clock, part)
 
 
 def signature_path(image: str) -> str:
@@ -104,7 +118,55 @@ def existing_signature(fd: int, image: str, name: str, key: OwnKey) -> str | Non
     return ""
 
 
-def sign_image(fd: int, image: str, signer: Signer, overwrite: bool, tell: Callable[[Inspection], None] | None = None) -> bool:
+class Beside(Record):
+    """The signatures by others that stay in a file.
+
+    Attributes:
+        packets: they, without armor.
+        makers: who made each, and whether that was checked; for people.
+    """
+
+    packets: bytes = b""
+    makers: tuple[str, ...] = ()
+
+
+def _beside(fd: int, path: str, name: str, signer: Signer) -> Beside:
+    """Return the signatures that are there already, each checked where GnuPG has the key of its maker.
+
+    Raises:
+        UsageError: they are of another file, or of a key that makes every host refuse the image.
+        TrustError: the file holds no signatures.
+    """
+    content = read_limited(path, LIMIT)
+    makers = []
+    for signature in read_detached(content, path):
+        try:
+            key = OwnKey(signer.public_key(signature.issuer), signer.clock)
+            key.check_signature(fd, content, name)
+            makers.append(str(key))
+        except NotFound:
+            makers.append(f"{signature.issuer or 'a key that it does not name'}, not checked: GnuPG has no such key")
+        except TrustError as error:
+            if error.code in _SPOILS:
+                hint = "replace it by your own with --overwrite"
+                raise UsageError(f"a signature that is there spoils the image: {error.what}", where=path, hint=hint) from error
+            makers.append(f"{signature.issuer}, which does not count: {error.what}")
+    return Beside(dearmor(content, SIGNATURE, "signature-malformed", path), tuple(makers))
+
+
+def _others(path: str, key: OwnKey) -> bool:
+    """Tell whether a file of signatures has one by another key."""
+    return not all(key.made(signature) for signature in read_detached(read_limited(path, LIMIT), path))
+
+
+def sign_image(
+    fd: int,
+    image: str,
+    signer: Signer,
+    overwrite: bool,
+    tell: Callable[[Inspection, Beside], None] | None = None,
+    add: bool = False,
+) -> bool:
     """Put the signature of an image beside it and return whether that changed anything.
 
     Args:
@@ -112,7 +174,8 @@ def sign_image(fd: int, image: str, signer: Signer, overwrite: bool, tell: Calla
         image: its path.
         signer: who signs.
         overwrite: whether another signature may be replaced.
-        tell: is told what will be signed, before a person is asked for a passphrase.
+        tell: is told what will be signed, beside whom, before a person is asked for a passphrase.
+        add: whether other signatures that are there stay, and this one comes behind them.
 
     Raises:
         ArchiveError, SpecError: it is no image, or changes meanwhile.
@@ -122,25 +185,28 @@ def sign_image(fd: int, image: str, signer: Signer, overwrite: bool, tell: Calla
     """
     before = _facts(fd)
     found = inspect(fd)
-    name = found.manifest.name
-    if tell is not None:
-        tell(found)
+    name, path = found.manifest.name, signature_path(image)
     problem = existing_signature(fd, image, name, signer.key)
-    if problem == "":
+    beside = _beside(fd, path, name, signer) if add and problem else Beside()
+    if tell is not None:
+        tell(found, beside)
+    if problem == "" and not (overwrite and _others(path, signer.key)):
         return False
-    path = signature_path(image)
-    if problem is not None and not overwrite:
+    if problem and not (overwrite or add):
         raise UsageError(
             f"there is another signature, and it is none by {signer.key.fingerprint}: {problem}",
             where=path,
-            hint="look who made it, then allow overwriting",
+            hint="look who made it; then --overwrite replaces it, and --add lets it stay beside yours",
         )
     before = _facts(fd)
     signature = signer.sign(fd)
     signer.key.check_signature(fd, signature, name)
+    if beside.packets:
+        signature = enarmor(beside.packets + dearmor(signature, SIGNATURE, "signature-malformed", path), SIGNATURE)
+        signer.key.check_signature(fd, signature, name)
     if _facts(fd) != before:
         raise ArchiveError("the file changed while it was signed", where=image, hint="sign a file that nobody writes to")
-    with Output(path, "none", overwrite) as out:
+    with Output(path, "none", overwrite or bool(beside.packets)) as out:
         out.write(signature)
         out.publish()
     return True

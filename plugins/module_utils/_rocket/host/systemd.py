@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from ..audit.log import record as write_down
+from ..command import Outcome, run
 from ..errors import HostError, PodError
 from ..run.names import Names, is_pod_name
 from ..run.pod_directory import PodDirectory
@@ -21,7 +22,6 @@ from ..run.stop import stop
 from ..spec.identifier import check_ac_name
 from ..store.files import fsync_directory, write_atomic
 from . import entry, install
-from .command import Outcome, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

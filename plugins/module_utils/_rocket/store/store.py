@@ -145,13 +145,16 @@ class Store(Catalogue):
 
         return add(self, staged, record, manifest, signature)
 
-    def confirm(self, image_id: str, verdict: Verdict, digests: tuple[str, ...] = (), **changes: int | str) -> ImageRecord:
+    def confirm(
+        self, image_id: str, verdict: Verdict, digests: tuple[str, ...] = (), signature: bytes | None = None, **changes: int | str
+    ) -> ImageRecord:
         """Replace the verdict of a stored image by a newer one about the same file.
 
         Args:
             image_id: of the image.
             verdict: the new one.
             digests: further names of the OCI image that it was made of.
+            signature: that the new verdict rests on, where it is another one than is stored.
             changes: further fields of its record.
 
         Raises:
@@ -170,6 +173,9 @@ class Store(Catalogue):
                 raise damaged(directory, image_id, error.strerror or "unreadable") from error
             if verdict != before:
                 write_down(self.paths, "verdict", record.name, **record.told())
+            if signature is not None:
+                # First: a verdict without its signature would be worth less than a signature without its verdict.
+                write_atomic(f"{directory}/aci.asc", signature, 0o644)
             write_atomic(f"{directory}/record.json", encode_record(record, manifest))
             return record
 

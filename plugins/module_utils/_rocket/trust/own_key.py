@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
+    from .openpgp.signature import Signature
+
 _HINT = "sign with another key, or give this one a signing subkey that is RSA from 2048 bits, Ed25519, P-256, P-384 or P-521"
 
 
@@ -69,9 +71,18 @@ class OwnKey:
     def _unusable(self, what: str, code: str, hint: str) -> TrustError:
         return TrustError(f"key {self.fingerprint} cannot sign images: {what}", code=code, hint=hint, fingerprint=self.fingerprint)
 
+    def made(self, signature: Signature) -> bool:
+        """Tell whether a signature names this key or a subkey of it as its maker."""
+        parts = [self.fingerprint, *(subkey.key.fingerprint for subkey in self._certificate.subkeys)]
+        return any(map(signature.names, parts))
+
     def split(self, name: str) -> tuple[list[TrustedKey], list[TrustedKey]]:
         """Return this key as one that is trusted for `name`, and no damaged ones."""
         return [TrustedKey(self.fingerprint, name, "local", "", certificate=self._certificate)], []
+
+    def list(self) -> list[TrustedKey]:
+        """Return nothing: there are no other keys."""
+        return []
 
     def check_signature(self, fd: int, signature: bytes, name: str) -> None:
         """Check that `signature` is good for the file behind `fd` and made by this key; raises TrustError as Verifier.verify."""

@@ -17,12 +17,15 @@ from ..errors import TrustError
 from ..record import Record
 from ..spec.identifier import check_ac_identifier
 from ..store.verdict import Signer, Verdict
+from . import second_opinion
 from .admission import shortfall
 from .openpgp.key import PublicKey
-from .openpgp.mathematics import fits
+from .openpgp.mathematics import fits, too_short
 from .openpgp.signature import HASHES, Signature, read_detached
 from .openpgp.subkey import Subkey
-from .refusals import no_key, too_few_keys, unknown
+from .refusals import too_few_keys
+from .second_opinion import check_word
+from .strangers import no_key, unknown
 from .usability import FUTURE, check_clock, date, key_problem, primary_problem, subkey_problem
 
 TYPE_CHECKING = False
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
         def split(self, name: str) -> tuple[list[TrustedKey], list[TrustedKey]]:
             """Return the keys that are trusted for `name`, and the damaged ones."""
 
+        def list(self) -> list[TrustedKey]:
+            """Return all keys, whatever they are trusted for."""
+
 
 _CHUNK = 1 << 20
 _FATAL = ("signature-bad", "key-revoked", "signature-future", "key-malformed")
@@ -53,6 +59,11 @@ class _Claim(Record):
     key: PublicKey
     subkey: Subkey | None
 
+    def signer(self) -> Signer:
+        """Return who signed, where the claim is true."""
+        identity = self.certificate.identities[0] if self.certificate.identities else ""
+        return Signer(self.certificate.fingerprint, self.trusted.prefix, identity, self.signature.created)
+
 
 class Verifier:
     """Verify files against a keyring.
@@ -62,7 +73,10 @@ class Verifier:
         clock: returns seconds since the epoch.
         threshold: how many distinct trusted keys have to sign.
         keys: fingerprints of the primary keys that count for that; empty for all trusted ones.
-        second_opinion: ``none``, or which other program has to accept the signature too.
+        second_opinion: which program has to accept each signature that counts, too: a word of second_opinion.PROGRAMS.
+
+    Raises:
+        UsageError: no such word.
     """
 
     def __init__(
@@ -70,11 +84,11 @@ class Verifier:
     ) -> None:
         if threshold < 1:
             raise ValueError("at least one signer is needed")
+        self._second_opinion = check_word(second_opinion)
         self._keyring = keyring
         self._clock = clock
         self._threshold = threshold
         self._keys = keys
-        self._second_opinion = second_opinion
 
     def require_key(self, name: str) -> None:
         """Refuse, before anything is downloaded, a name for which too few keys can be used today.
@@ -83,12 +97,12 @@ class Verifier:
             SpecError: `name` is not an AC identifier.
             TrustError: ``signer-unknown`` (no key), or why the keys that are there do not count: ``key-expired``,
                 ``key-revoked``, ``key-malformed``, ``key-mismatch``, ``algorithm-refused``; ``threshold-unmet`` (fewer than have to
-                sign); ``policy-unmet`` (a second opinion); ``clock-wrong``.
+                sign); ``clock-wrong``; ``second-opinion``: the program that is asked for one is not here.
             MissingPackage: ``cryptography`` is not installed.
         """
         check_ac_identifier(name, "name")
-        self._check_opinion(name)
         now = check_clock(int(self._clock()), name)
+        second_opinion.find(self._second_opinion, name)
         keys, damaged = self._keyring.split(name)
         able: set[str] = set()
         problems: list[TrustError] = []
@@ -123,44 +137,41 @@ class Verifier:
             OSError: the file cannot be read.
         """
         check_ac_identifier(name, "name")
-        self._check_opinion(name)
         now = check_clock(int(self._clock()), name)
         signatures = read_detached(signature, f"signature of {name}")
         keys, damaged = self._keyring.split(name)
         claims = [_claims(one, keys) for one in signatures]
         hashes = _hash_file(fd, {claim.signature.hash_algorithm for found in claims for claim in found})
-        signers: dict[str, Signer] = {}
+        signers: dict[str, _Claim] = {}
         refused: list[TrustError] = []
         for found in claims:
-            signer, problem = _judge(found, hashes, now, name)
-            if signer:
-                signers.setdefault(signer.fingerprint, signer)
+            counted, problem = _judge(found, hashes, now, name)
+            if counted:
+                signers.setdefault(counted.certificate.fingerprint, counted)
             elif problem:
                 refused.append(problem)
         # The copy that cannot be read may be the one that holds the revocation.
         refused += [key.problem for key in damaged if key.problem and not signers.keys().isdisjoint(_holds(key))]
         fatal = [problem for problem in refused if problem.code in _FATAL]
         if fatal:
-            raise fatal[0]
+            raise _certain(fatal[0], fd, claims)
         if not signers:
-            raise _why(signatures, refused, keys, damaged, name)
-        lacking = shortfall(signers, name, self._threshold, self._keys)
+            raise _why(signatures, refused, keys, damaged, self._keyring.list(), name)
+        lacking = shortfall(list(signers), name, self._threshold, self._keys)
         if lacking is not None:
             raise lacking
-        return Verdict("signed", tuple(signers.values()), now)
-
-    def _check_opinion(self, name: str) -> None:
-        if self._second_opinion != "none":
-            raise TrustError(
-                f"the policy asks for the second opinion of another program ({self._second_opinion}), which cannot be had yet",
-                where=name,
-                code="policy-unmet",
-                hint="leave second_opinion out of the policy",
-            )
+        counted_by = [(claim.certificate, claim.key, claim.signature) for claim in signers.values()]
+        second_opinion.confirm(self._second_opinion, fd, counted_by, name)
+        return Verdict("signed", tuple(claim.signer() for claim in signers.values()), now)
 
 
 def _why(
-    signatures: list[Signature], refused: list[TrustError], keys: list[TrustedKey], damaged: list[TrustedKey], name: str
+    signatures: list[Signature],
+    refused: list[TrustError],
+    keys: list[TrustedKey],
+    damaged: list[TrustedKey],
+    known: list[TrustedKey],
+    name: str,
 ) -> TrustError:
     """Return why nobody who is trusted signed the file."""
     if refused:
@@ -171,13 +182,22 @@ def _why(
     # A damaged file does not say which subkeys it holds: where there is nothing else, it is the cause.
     if damaged and damaged[0].problem and not keys:
         return damaged[0].problem
-    return unknown(signatures, damaged, name)
+    return unknown(signatures, known, damaged, name)
 
 
 def _holds(key: TrustedKey) -> tuple[str, ...]:
     """Return the fingerprints that a damaged key file goes by: its name, and what was found in it."""
     content = key.problem.facts.get("fingerprint") if key.problem else None
     return (key.fingerprint, str(content)) if content else (key.fingerprint,)
+
+
+def _certain(error: TrustError, fd: int, claims: list[list[_Claim]]) -> TrustError:
+    """Return a refusal that nothing can change any more, with what else is worth knowing about it."""
+    if error.code != "signature-bad":
+        return error
+    from .other_form import explained
+
+    return explained(error, fd, [(claim.key, claim.signature) for found in claims for claim in found])
 
 
 def _claims(signature: Signature, keys: list[TrustedKey]) -> list[_Claim]:
@@ -212,27 +232,26 @@ def _hash_file(fd: int, algorithms: set[int]) -> dict[int, Any]:
     return hashes
 
 
-def _judge(claims: list[_Claim], hashes: dict[int, Any], now: int, name: str) -> tuple[Signer | None, TrustError | None]:
-    """Return who signed, or why this signature does not count; neither when nobody knows its maker.
+def _judge(claims: list[_Claim], hashes: dict[int, Any], now: int, name: str) -> tuple[_Claim | None, TrustError | None]:
+    """Return the claim that counts, or why this signature does not count; neither when nobody knows its maker.
 
     Copies of one key under several prefixes may differ: one that is revoked revokes all, else a good one wins.
     """
     problems: list[TrustError] = []
-    signer = None
+    counted = None
     for claim in claims:
         problem = _problem(claim, hashes, now, name)
         if problem:
             problems.append(problem)
-        elif signer is None:
-            identity = claim.certificate.identities[0] if claim.certificate.identities else ""
-            signer = Signer(claim.certificate.fingerprint, claim.trusted.prefix, identity, claim.signature.created)
+        elif counted is None:
+            counted = claim
     revoked = [problem for problem in problems if problem.code == "key-revoked"]
     if revoked:
         return None, revoked[0]
-    if signer is None and problems and not claims[0].signature.issuer and problems[0].code == "signature-bad":
+    if counted is None and problems and not claims[0].signature.issuer and problems[0].code == "signature-bad":
         # It names nobody and fits nobody: a stranger's.
         return None, None
-    return signer, problems[0] if problems and signer is None else None
+    return counted, problems[0] if problems and counted is None else None
 
 
 def _problem(claim: _Claim, hashes: dict[int, Any], now: int, name: str) -> TrustError | None:
@@ -243,12 +262,12 @@ def _problem(claim: _Claim, hashes: dict[int, Any], now: int, name: str) -> Trus
     for problem in (by_key, by_part):
         if problem and problem.code not in ("key-expired", "signature-future"):
             return problem
-    if signature.weak:
+    if signature.weak or too_short(claim.key, signature):
         return TrustError(
-            f"the signature by {certificate.fingerprint} uses {signature.hash_name}",
+            f"the signature by {certificate.fingerprint} uses {signature.hash_name}, too weak for {claim.key.label}",
             where=name,
             code="algorithm-refused",
-            hint="ask for a signature with SHA-256 or better (`gpg --digest-algo SHA512`)",
+            hint="ask for a signature with SHA-512 (`gpg --digest-algo SHA512`)",
             fingerprint=certificate.fingerprint,
         )
     if not fits(claim.key, signature, signature.digest(hashes[signature.hash_algorithm])):

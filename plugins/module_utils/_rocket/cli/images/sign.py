@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import os
 
-from ...errors import NotFound, RocketError
+from ...errors import NotFound, RocketError, UsageError
 from .. import options, output, packages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...host.sign import Beside
     from ...image.check import Inspection
     from ..context import Context
 
 COMMAND = options.Command(
     name="image sign",
-    usage="[--key=FINGERPRINT] [--gpg-homedir=DIRECTORY] [--overwrite] FILE.aci",
+    usage="[--key=FINGERPRINT] [--gpg-homedir=DIRECTORY] [--add | --overwrite] FILE.aci",
     summary=(
         "Sign an image file with a key of GnuPG, as FILE.aci.asc. Only what is an image is signed, and the signature appears when it has "
         "been verified by the rules that images are fetched by. The passphrase is asked for by GnuPG; its agent and its cards keep the key."
@@ -24,12 +25,14 @@ COMMAND = options.Command(
     options=(
         options.Option("--key", "the key to sign with, by its full fingerprint (default: the only one)", "FINGERPRINT"),
         options.Option("--gpg-homedir", "directory of the keys (default: GnuPG's own)", "DIRECTORY"),
-        options.Option("--overwrite", "replace a signature that is none by this key, or of another file"),
+        options.Option("--add", "let signatures by other keys stay, and put this one behind them"),
+        options.Option("--overwrite", "replace signatures by other keys, or of another file"),
         options.Option("--quiet", "say nothing but the file of the signature and errors"),
     ),
     arguments=(1, 1),
     examples=(
         ("rocket image sign web.aci", "with the only key that there is; shows web.aci.asc"),
+        ("rocket image sign --add --key=FINGERPRINT web.aci", "by the new key too, while hosts still trust the old one"),
         ("gpg --armor --export >release.asc", "the public key, for: rocket trust --prefix=example.com/shop release.asc"),
     ),
 )
@@ -47,10 +50,15 @@ def execute(context: Context, parsed: options.Parsed) -> int:
     values, path = parsed.values, parsed.arguments[0]
     note = (lambda text: None) if values.flag("--quiet") else output.note
     check_file_name(path)
+    add, overwrite = values.flag("--add"), values.flag("--overwrite")
+    if add and overwrite:
+        raise UsageError("cannot be used with --overwrite", where="--add", hint="what is replaced does not stay")
     signer = find_signer(GnuPG(values.text("--gpg-homedir"), terminal()), values.text("--key"), time.time)
 
-    def tell(found: Inspection) -> None:
+    def tell(found: Inspection, beside: Beside) -> None:
         note(f"image {shown(found.manifest)}, {found.image_id}")
+        for maker in beside.makers:
+            note(f"beside {maker}")
         note(f"key {signer.key}")
 
     try:
@@ -58,7 +66,7 @@ def execute(context: Context, parsed: options.Parsed) -> int:
     except OSError as error:
         raise NotFound(f"cannot be opened ({error.strerror})", where=path, hint="name an image file") from error
     try:
-        if not sign_image(fd, path, signer, values.flag("--overwrite"), tell):
+        if not sign_image(fd, path, signer, overwrite, tell, add):
             note("is signed by this key already; nothing to do")
     except RocketError as error:
         error.where = error.where or path

@@ -15,7 +15,7 @@ from ...errors import TrustError, printable
 from ...record import Record
 from . import armor, packets
 from .key import PublicKey, read_public_key, refuse_weak
-from .mathematics import fits
+from .mathematics import fits, refuse_short
 from .packets import Packet
 from .signature import FLAGS, KEY_EXPIRES, MAY_SIGN, Signature, read_signature
 from .subkey import Subkey, judge_subkey
@@ -176,6 +176,7 @@ def _verify_own(part: _Part, primary: PublicKey, where: str) -> None:
         begun.update(octets)
         kind = "revocation" if signature.kind in (KEY_REVOCATION, IDENTITY_REVOCATION) else "self-signature"
         if not fits(primary, signature, signature.digest(begun)):
+            refuse_short(primary, signature, where)
             raise malformed(f"a {kind} does not verify", where)
         if signature.created < primary.created:
             raise malformed(f"a {kind} is older than its key", where)

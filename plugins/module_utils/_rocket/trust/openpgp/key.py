@@ -30,6 +30,8 @@ CURVES = {
     (EDDSA, "2b06010401da470f01"): ED25519,
 }
 COORDINATE = {P256: 32, P384: 48, P521: 66, ED25519: 32}
+# Bits of the shortest hash that a curve is used with: a shorter one makes of its signatures what a smaller curve's are. GnuPG has the same.
+SHORTEST = {P256: 256, P384: 384, P521: 512}
 _OTHERS = {2: "RSA for encryption", 16: "ElGamal", 17: "DSA", 18: "ECDH", 25: "X25519", 26: "X448", 27: "Ed25519 (RFC 9580)", 28: "Ed448"}
 _FIELD = 2**255 - 19
 _D = -121665 * pow(121666, _FIELD - 2, _FIELD) % _FIELD

@@ -8,7 +8,7 @@ Not handled here: whether the key, the algorithm or the time is acceptable (key.
 from __future__ import annotations
 
 from ...errors import MissingPackage, TrustError
-from .key import COORDINATE, ECDSA, ED25519, EDDSA, P256, P384, P521, RSA, PublicKey
+from .key import COORDINATE, ECDSA, ED25519, EDDSA, P256, P384, P521, RSA, SHORTEST, PublicKey
 from .signature import HASHES, Signature
 
 TYPE_CHECKING = False
@@ -65,6 +65,23 @@ def _point(key: PublicKey) -> bytes:
 _CHECKS = {RSA[0]: _check_rsa, RSA[1]: _check_rsa, ECDSA: _check_ecdsa, EDDSA: _check_ed25519}
 
 
+def too_short(key: PublicKey, signature: Signature) -> bool:
+    """Tell whether the hash of the signature is shorter than what the curve of the key is used with."""
+    return not signature.weak and int(HASHES[signature.hash_algorithm][3:]) < SHORTEST.get(key.label, 0)
+
+
+def refuse_short(key: PublicKey, signature: Signature, where: str) -> None:
+    """Name the reason where a signature inside a certificate has too short a hash; raises TrustError ``algorithm-refused``."""
+    if too_short(key, signature):
+        raise TrustError(
+            f"key {key.fingerprint} is certified with {signature.hash_name}, too weak for {key.label}",
+            where=where,
+            code="algorithm-refused",
+            hint="its owner certifies it again (`gpg --cert-digest-algo SHA512 --quick-set-expire FINGERPRINT 2y`)",
+            fingerprint=key.fingerprint,
+        )
+
+
 def fits(key: PublicKey, signature: Signature, digest: bytes) -> bool:
     """Tell whether `signature` by `key` is over `digest`.
 
@@ -77,7 +94,7 @@ def fits(key: PublicKey, signature: Signature, digest: bytes) -> bool:
     except ImportError as error:
         raise MissingPackage("cryptography", "checking signatures") from error
     same = signature.algorithm == key.algorithm or (signature.algorithm in RSA and key.algorithm in RSA)
-    if key.refusal or signature.weak or not same or digest[:2] != signature.left:
+    if key.refusal or signature.weak or too_short(key, signature) or not same or digest[:2] != signature.left:
         return False
     try:
         _CHECKS[key.algorithm](key, signature, digest)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from ...errors import TrustError
 from ...record import Record
 from .key import PublicKey
-from .mathematics import fits
+from .mathematics import fits, refuse_short
 from .signature import BACK_SIGNATURE, EMBEDDED, FLAGS, KEY_EXPIRES, MAY_SIGN, Signature, read_signature
 
 BINDING, REVOCATION = 0x18, 0x28
@@ -49,6 +49,7 @@ def _verify_own(signatures: tuple[Signature, ...], key: PublicKey, primary: Publ
             continue
         kind = "revocation" if signature.kind == REVOCATION else "binding"
         if not fits(primary, signature, _digest(signature, key, primary)):
+            refuse_short(primary, signature, where)
             problem = f"the {kind} of subkey {key.fingerprint} does not verify"
         elif signature.created < key.created:
             problem = f"the {kind} of subkey {key.fingerprint} is older than the subkey"

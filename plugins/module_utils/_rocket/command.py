@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostError, printable
-from ..record import Record
+from .errors import HostError, printable
+from .record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,24 @@ def find_program(name: str) -> str:
     raise HostError(f"the program {name} is not on this host", where=":".join(SEARCHED), hint=f"install {name}")
 
 
+def check_program(path: str) -> None:
+    """Refuse a program that somebody else than root, or whoever runs this, may change.
+
+    Raises:
+        HostError: it, or the directory that it really lies in, belongs to another user or may be written by group or others.
+    """
+    real = os.path.realpath(path)
+    for place in (os.path.dirname(real), real):
+        try:
+            found = os.stat(place)
+        except OSError as error:
+            raise HostError(f"the program cannot be looked at: {error.strerror or error}", where=place) from error
+        if found.st_uid not in (0, os.geteuid()) or found.st_mode & (0o002 if found.st_gid == 0 else 0o022):
+            raise HostError(
+                "others than root may change this program", where=place, hint="look at what it is, then make it root's with mode 0755"
+            )
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -63,6 +81,7 @@ def run(
     environment: dict[str, str] | None = None,
     stdin: int | None = None,
     terminal: bool = False,
+    passed: Sequence[int] = (),
 ) -> Outcome:
     """Run a program of the host to its end and return how it ended; a status other than 0 is no error here.
 
@@ -71,6 +90,7 @@ def run(
         seconds: time limit; then it and all of its process group are killed. None for a program that waits for a person.
         environment: all of its environment; None for ENVIRONMENT.
         stdin: descriptor of its standard input; None for /dev/null.
+        passed: descriptors that it has as 3, 4 and so on; all others of ours are closed.
         terminal: whether it keeps the caller's controlling terminal, to ask there; otherwise it leads a session of its own.
 
     Raises:
@@ -82,7 +102,9 @@ def run(
     failure = os.pipe()
     child = os.fork()
     if child == 0:
-        _become(path, argv, (stdin, output[1], errors[1], failure[1]), ENVIRONMENT if environment is None else environment, terminal)
+        _become(
+            path, argv, (stdin, output[1], errors[1], *passed), failure[1], ENVIRONMENT if environment is None else environment, terminal
+        )
     for end in (output[1], errors[1], failure[1]):
         os.close(end)
     try:
@@ -101,20 +123,20 @@ def run(
 
 
 def _become(
-    path: str, argv: Sequence[str], given: tuple[int | None, int, int, int], environment: dict[str, str], terminal: bool
+    path: str, argv: Sequence[str], given: tuple[int | None, ...], failure: int, environment: dict[str, str], terminal: bool
 ) -> NoReturn:
+    """Take the descriptors `given` as 0, 1, 2 and so on, and become the program."""
     code = 0
-    failure = given[3]
     try:
         if not terminal:
             os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
-        # Above the standard three first: a caller that closed one of them got a pipe with its number.
+        # Above their new numbers first: a caller that closed one of the standard three got a pipe with its number.
         ends = [_above(null if end is None else end) for end in given]
-        for number in (0, 1, 2):
-            os.dup2(ends[number], number)
-        failure = ends[3]
-        _close_all_but(failure)
+        failure = _above(failure)
+        for number, end in enumerate(ends):
+            os.dup2(end, number)
+        _close_all_but(failure, len(ends))
         _default_signals()
         os.chdir("/")
         os.execve(path, [path, *argv[1:]], environment)
@@ -128,12 +150,13 @@ def _become(
 def _above(number: int) -> int:
     import fcntl
 
-    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10)
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 64)
 
 
-def _close_all_but(kept: int) -> None:
+def _close_all_but(kept: int, first: int) -> None:
+    """Close the descriptors from number `first` on, but not `kept`."""
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != kept:
+        if int(name) >= first and int(name) != kept:
             try:
                 os.close(int(name))
             except OSError:
