@@ -115,6 +115,15 @@ def test_the_digest_of_a_start_is_that_of_the_pods_manifest(host, signed, tmp_pa
     assert run["facts"]["manifest"] == "sha512-" + hashlib.sha512(pod).hexdigest()
 
 
+def test_a_start_that_fails_is_told(host, signed, tmp_path):
+    rocket = trusted(tmp_path, signed)
+    rocket("fetch", signed["1"])
+    rocket("run", f"{NAME}:1", "--exec=/nothing", status=254)
+    first, second = events(rocket)[-2:]
+    assert (first["action"], first["outcome"], second["action"], second["outcome"]) == ("run", "allowed", "run", "failed")
+    assert first["subject"] == second["subject"] and "/nothing" in second["facts"]["why"]
+
+
 def spoil(tmp_path):
     """Have an audit log that nothing can be appended to."""
     log = tmp_path / "data" / "audit.log"

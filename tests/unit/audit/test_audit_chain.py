@@ -166,6 +166,20 @@ def test_a_repair_that_does_not_fit_what_stands_before_it(paths, lines):
     assert after(paths, [*found[:COUNT], *found[COUNT + 1 :]]).problems[0].code == "no-event"
 
 
+def test_only_an_event_of_repair_tells_of_what_a_crash_left(paths, lines):
+    """The right words of an event of another kind do not."""
+    left = b'{"action":"ru'
+    facts = {"bytes": len(left), "digest": line.line_digest(left)}
+    for action, intact in (("audit-repair", True), ("run", False)):
+        event = {**json.loads(lines[0]), "action": action, "facts": facts, "seq": COUNT + 1, "prev": head(lines, COUNT).head}
+        assert after(paths, [*lines, left + b"\n", dumps(event) + b"\n"]).intact == intact
+
+
+def test_a_log_of_which_much_is_wrong_is_told_in_twenty_lines(paths, lines):
+    report = after(paths, [lines[0]] * 60)
+    assert len(report.problems) == 20 and first(report) == ("order", 1)
+
+
 def test_a_file_of_the_middle_that_is_gone(paths, monkeypatch):
     monkeypatch.setattr(log, "ROTATE", 3000)
     for number in range(60):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import multiprocessing
 import os
@@ -62,6 +63,13 @@ def test_an_event_says_what_who_when_and_hangs_on_the_one_before(paths, acting):
     assert one["prev"] == "" and two["prev"] == line.line_digest(lines[0]) == first.head
     assert (two["outcome"], two["facts"]) == ("refused", {"code": "signer-unknown"})
     assert log.read_head(paths) == second == line.Head(2, line.line_digest(lines[1]))
+
+
+@pytest.mark.parametrize(("content", "login"), [(b"1000", 1000), (b"4294967295", None), (b"", None)])
+def test_who_logged_in_is_on_record_whatever_they_became(paths, monkeypatch, content, login):
+    monkeypatch.setattr(actor, "open", lambda path, mode: io.BytesIO(content), raising=False)
+    log.record(paths, "fetch", "x")
+    assert written(paths)[0]["by"].get("login") == login
 
 
 def test_only_its_owner_can_read_or_write_it(paths):

@@ -9,6 +9,7 @@ import os
 import pytest
 
 from _rocket import command
+from _rocket.audit import chain
 from _rocket.errors import HostError, PodError, SpecError
 from _rocket.host import entry, systemd
 from _rocket.paths import Paths
@@ -180,6 +181,24 @@ def test_stop_of_what_is_not_loaded_is_no_error(starter, ended):
     starter(stop=(5, "", "Unit rocket-shop.service not loaded.")).stop("shop", UUID, 1)
     with pytest.raises(PodError, match="did not stop: busy"):
         starter(stop=(1, "", "busy")).stop("shop", UUID, 1)
+
+
+def test_a_stop_is_on_record_where_there_is_something_to_stop(starter, paths):
+    """Before systemd is asked: by then it cannot be refused any more."""
+    pod = PodDirectory.create(paths, UUID)
+    pod.move("run")
+    made = starter()
+
+    def stopped(argv, seconds=60):
+        pod.unlock()
+        told.append([(event["action"], event["subject"]) for event in chain.events(chain.files(paths))])
+        return command.Outcome(0, "", "")
+
+    told = []
+    made._program = stopped
+    made.stop("shop", UUID, 1)
+    made.stop("shop", UUID, 1)
+    assert told == [[("stop", UUID)]] * 2
 
 
 def test_a_stopped_pod_does_not_come_back_at_boot(starter, ended):

@@ -10,6 +10,7 @@ import sys
 import pytest
 from store_archives import INSECURE, PINNED, SIGNED, archive
 
+from _rocket.audit import chain
 from _rocket.errors import Ambiguous, Busy, NotFound, StoreError
 from _rocket.spec.image_name import ImageName
 from _rocket.store import record as records
@@ -99,6 +100,10 @@ def test_a_bad_cache_is_made_anew(store, imports, paths, damage, monkeypatch):
 def test_a_stale_cache_does_not_answer_for_a_new_record(store, imports):
     record = imports(verdict=INSECURE, signature=None)
     assert store.confirm(record.id, PINNED).verdict == PINNED
+    store.confirm(record.id, PINNED, max_age=7)
+    # A verdict that is the same is no event.
+    told = [(event["action"], event["facts"]["verdict"]["kind"]) for event in chain.events(chain.files(store.paths))]
+    assert told == [("fetch", record.verdict.kind), ("verdict", PINNED.kind)]
     assert store.find_id(record.id).verdict == PINNED
 
 
