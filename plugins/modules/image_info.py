@@ -81,8 +81,8 @@ images:
           returned: always
         signers:
           description:
-            - The valid signatures by keys that were trusted, each with C(fingerprint), C(prefix) (empty for every name), C(identity) and
-              C(signed_at) (seconds since the epoch).
+            - The valid signatures by keys that were trusted, each with C(fingerprint), C(prefix) (empty for every name), C(identity),
+              C(signed_at) (seconds since the epoch) and C(part) (fingerprint of the subkey that made it, empty for the key itself).
           type: list
           elements: dict
           returned: always

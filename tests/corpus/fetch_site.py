@@ -85,8 +85,8 @@ class FakeVerifier:
             raise TrustError(f"signed by {self.signer}, which is not trusted for it", where=name, code="signer-unknown")
         return Verdict("signed", (Signer(self.signer, self.prefix),), 1000)
 
-    def _why_not(self, fingerprint: str) -> str:
-        return "is not trusted" if fingerprint in self.distrusted else ""
+    def _why_not(self, signer: Signer) -> str:
+        return "is not trusted" if signer.fingerprint in self.distrusted else ""
 
 
 class Authority:

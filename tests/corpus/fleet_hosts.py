@@ -28,7 +28,7 @@ IMAGE = {
     "pods": [{"name": "shop", "uuid": "u", "state": "running", "apps": ["web"], "dependency": False}],
     "verdict": {
         "kind": "signed",
-        "signers": [{"fingerprint": PRINT, "prefix": "example.com", "identity": "Release", "signed_at": NOW - 200}],
+        "signers": [{"fingerprint": PRINT, "prefix": "example.com", "identity": "Release", "signed_at": NOW - 200, "part": ""}],
         "checked_at": NOW - 100,
         "insecure_options": [],
         "digest": "",

@@ -102,7 +102,9 @@ def test_all_that_is_known_of_an_image(paths, imports, trusted):
         "pods": [],
         "verdict": {
             "kind": "signed",
-            "signers": [{"fingerprint": PRINT, "prefix": "example.com", "identity": "Release <r@example.com>", "signed_at": 900}],
+            "signers": [
+                {"fingerprint": PRINT, "prefix": "example.com", "identity": "Release <r@example.com>", "signed_at": 900, "part": ""}
+            ],
             "checked_at": 1000,
             "insecure_options": [],
             "digest": "",

@@ -153,7 +153,7 @@ def test_any_second_opinion(host, had, found):
 
 def admitted(verdict, require, insecure=(), **members):
     return admit(
-        verdict, NAME, Rule(PREFIX, require, **members), insecure, lambda fingerprint: "" if fingerprint in (A, B) else "is not trusted"
+        verdict, NAME, Rule(PREFIX, require, **members), insecure, lambda signer: "" if signer.fingerprint in (A, B) else "is not trusted"
     )
 
 

@@ -14,6 +14,7 @@ from _rocket.errors import HostError, TrustError
 pytest.importorskip("cryptography", reason="missing ability: the Python package cryptography")
 
 from _rocket.image import compress
+from _rocket.record import replace
 from _rocket.trust import other_form
 from _rocket.trust.openpgp import armor, packets
 
@@ -175,8 +176,8 @@ def test_a_revoked_subkey(gpg, trusted, refusal, when):
     assert subkey in text and "its owner revoked this subkey" in text
 
 
-def test_what_a_revoked_subkey_signed_before_still_stands_by_its_primary_key(gpg, bench):
-    """docs/key-rotation.md says so: what is stored is which primary key signed."""
+def test_what_a_revoked_subkey_signed_before_does_not_start_again(gpg, bench):
+    """The verdict says which part signed, and the stored copy of the key which parts its owner revoked."""
     from _rocket.trust.standing import check_standing
 
     primary = gpg.key("stolen part", "ed25519", "cert")
@@ -188,7 +189,14 @@ def test_what_a_revoked_subkey_signed_before_still_stands_by_its_primary_key(gpg
     with pytest.raises(TrustError) as caught:
         bench.verify(signature)
     assert caught.value.code == "key-revoked"
-    check_standing(verdict, NAME, bench.paths, ())
+    with pytest.raises(TrustError, match="which its owner revoked") as caught:
+        check_standing(verdict, NAME, bench.paths, ())
+    (signer,) = verdict.signers
+    assert caught.value.code == "signer-unknown" and f"signed with subkey {signer.part}" in caught.value.what
+    assert signer.fingerprint == primary != signer.part
+    # A further subkey of the same key goes on, and so does what the primary key signed itself.
+    for part in ("", "e" * 40):
+        check_standing(replace(verdict, signers=(replace(signer, part=part),)), NAME, bench.paths, ())
     bench.keyring.remove(primary, "example.com/shop")
     with pytest.raises(TrustError):
         check_standing(verdict, NAME, bench.paths, ())

@@ -24,7 +24,7 @@ def test_crc_of_the_standard():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 47, 48, 49, 1000])
 def test_round_trip(size):
-    assert read(armor.enarmor(bytes(size), armor.SIGNATURE, "a comment")) == bytes(size)
+    assert read(armor.enarmor(bytes(size), armor.SIGNATURE, ["a comment", "another"])) == bytes(size)
 
 
 LINES = GOOD.split(b"\n")

@@ -28,7 +28,7 @@ class _Optional:
 
 _NAMED = {"id": str, "name": str}
 _USE = {"name": str, "uuid": str, "state": str, "apps": [str], "dependency": bool}
-_SIGNER = {"fingerprint": str, "prefix": str, "identity": str, "signed_at": int}
+_SIGNER = {"fingerprint": str, "prefix": str, "identity": str, "signed_at": int, "part": str}
 _VERDICT = {
     "kind": str,
     "signers": [_SIGNER],

@@ -22,12 +22,14 @@ class Signer(Record):
         prefix: the prefix it is trusted for; empty for a root key.
         identity: first user ID of the key, escaped for display.
         signed_at: time of the signature, seconds since the epoch.
+        part: fingerprint of the subkey that made it; empty for the primary key itself, and in records from before it was kept.
     """
 
     fingerprint: str
     prefix: str
     identity: str = ""
     signed_at: int = 0
+    part: str = ""
 
 
 class Rule(Record):

@@ -18,9 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from ..store.verdict import Verdict
+    from ..store.verdict import Signer, Verdict
 
-    WhyNot = Callable[[str], str]
+    WhyNot = Callable[[Signer], str]
 
 KINDS = ("signed", "pinned", "open", "insecure")
 # What the option `image` is about.
@@ -80,7 +80,7 @@ def judge(verdict: Verdict, name: str, rule: Rule, insecure: Collection[str], wh
         name: of the image.
         rule: the one that decides about the name.
         insecure: names of the relaxations in force.
-        why_not: returns why a fingerprint is not one of a key that is trusted for the name; empty when it is.
+        why_not: returns why a signer is not trusted for the name; empty when it is.
 
     Raises:
         TrustError: ``policy-refused``, ``policy-unmet``, ``threshold-unmet``, ``signer-unknown``, ``verdict-insecure``; ``untrusted`` for a
@@ -134,7 +134,7 @@ def _problem(verdict: Verdict, name: str, rule: Rule, why_not: WhyNot) -> TrustE
 def _signers_problem(verdict: Verdict, name: str, rule: Rule, why_not: WhyNot) -> TrustError | None:
     standing, refused = [], []
     for signer in verdict.signers:
-        reason = why_not(signer.fingerprint)
+        reason = why_not(signer)
         if reason:
             refused.append(f"{signer.fingerprint} {reason}")
         else:

@@ -54,7 +54,7 @@ class LateVerifier:
 
     def admit(self, verdict: Verdict, name: str, insecure: Collection[str]) -> Verdict:
         """Return a verdict that was made just now as it is to be stored, with the rule that lets it in; raises as admission.admit()."""
-        return admit(verdict, name, self.rule(name), insecure, lambda fingerprint: why_not(fingerprint, name, self._paths))
+        return admit(verdict, name, self.rule(name), insecure, lambda signer: why_not(signer, name, self._paths))
 
     def check(self, verdict: Verdict, name: str, insecure: Collection[str]) -> None:
         """Raise TrustError where a stored verdict does not hold today."""

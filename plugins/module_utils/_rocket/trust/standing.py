@@ -6,7 +6,7 @@ An image that was let in by an option does not run without that option, one whos
 since does not run at all, and one of which the policy asks more today does not run without the option.
 
 Not handled here: expiry of keys (a running fleet has to survive a reboot on the day a key ends; fetch refuses then);
-revocations in key files that were not written by ``rocket trust``, which leaves a mark in the first lines.
+revocations in key files that were not written by ``rocket trust``, which leaves marks in the first lines.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ..paths import Paths
-    from ..store.verdict import Verdict
+    from ..store.verdict import Signer, Verdict
 
-_REVOKED = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nComment: revoked\n"
+_MARK = b"Comment: revoked"
+_HEADERS = 1 << 16
 
 
-def _marked_revoked(path: str) -> bool:
+def _marks(path: str) -> list[bytes]:
+    """Return the lines of a key file between its first and the empty one."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            return os.read(fd, len(_REVOKED)) == _REVOKED
+            return os.read(fd, _HEADERS).partition(b"\n\n")[0].split(b"\n")[1:]
         finally:
             os.close(fd)
     except OSError as error:
@@ -42,8 +44,9 @@ def _marked_revoked(path: str) -> bool:
         ) from error
 
 
-def why_not(fingerprint: str, name: str, paths: Paths) -> str:
-    """Return why the key is not trusted for `name` today; empty when it is."""
+def why_not(signer: Signer, name: str, paths: Paths) -> str:
+    """Return why a signer does not count for `name` today: the key is not trusted, it or the part that signed was revoked; else empty."""
+    fingerprint = signer.fingerprint
     if not layout.is_fingerprint(fingerprint):
         return "is not a fingerprint"
     trusted, reason = False, "is not trusted"
@@ -55,9 +58,12 @@ def why_not(fingerprint: str, name: str, paths: Paths) -> str:
             reason = f"is masked by {found.path}"
         elif found.problem:
             reason = f"is in {found.path}, which {found.problem}"
-        elif _marked_revoked(found.path):
-            return "was revoked by its owner"
         else:
+            marks = _marks(found.path)
+            if _MARK in marks:
+                return "was revoked by its owner"
+            if signer.part and _MARK + b" " + signer.part.encode() in marks:
+                return f"signed with subkey {signer.part}, which its owner revoked"
             trusted = True
     return "" if trusted else reason
 
@@ -87,4 +93,4 @@ def check_standing(verdict: Verdict, name: str, paths: Paths, insecure: Collecti
             asks for more; ``policy-malformed``: it cannot be read; ``untrusted``: a verdict of another kind.
         SpecError: `name` is not an AC identifier.
     """
-    judge(verdict, name, load(paths).rule_for(name), insecure, lambda fingerprint: why_not(fingerprint, name, paths))
+    judge(verdict, name, load(paths).rule_for(name), insecure, lambda signer: why_not(signer, name, paths))

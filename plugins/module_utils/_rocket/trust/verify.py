@@ -62,7 +62,8 @@ class _Claim(Record):
     def signer(self) -> Signer:
         """Return who signed, where the claim is true."""
         identity = self.certificate.identities[0] if self.certificate.identities else ""
-        return Signer(self.certificate.fingerprint, self.trusted.prefix, identity, self.signature.created)
+        part = self.subkey.key.fingerprint if self.subkey else ""
+        return Signer(self.certificate.fingerprint, self.trusted.prefix, identity, self.signature.created, part)
 
 
 class Verifier:

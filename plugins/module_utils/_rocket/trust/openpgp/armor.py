@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from ...errors import TrustError, printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SIGNATURE = "SIGNATURE"
 PUBLIC_KEY = "PUBLIC KEY BLOCK"
 _SPACE = b" \t\r\n"
@@ -102,13 +106,12 @@ def dearmor(data: bytes, kind: str, code: str, where: str) -> bytes:
     return octets
 
 
-def enarmor(data: bytes, kind: str, comment: str = "") -> bytes:
-    """Return `data` in one armor block of `kind`, 64 characters a line, with a checksum; `comment` is ASCII."""
+def enarmor(data: bytes, kind: str, comments: Sequence[str] = ()) -> bytes:
+    """Return `data` in one armor block of `kind`, 64 characters a line, with a checksum; `comments` are ASCII."""
     import binascii
 
     lines = [begin_line(kind)]
-    if comment:
-        lines.append(b"Comment: " + comment.encode("ascii"))
+    lines += [b"Comment: " + comment.encode("ascii") for comment in comments]
     lines.append(b"")
     lines += [binascii.b2a_base64(data[at : at + 48], newline=False) for at in range(0, len(data), 48)]
     lines.append(b"=" + binascii.b2a_base64(crc24(data).to_bytes(3, "big"), newline=False))

@@ -62,8 +62,10 @@ class Certificate(Record):
         return self.primary.fingerprint
 
     def canonical(self) -> bytes:
-        """Return the armored form that the keyring stores; a comment marks a revoked key for readers without a parser."""
-        return armor.enarmor(self.packets, armor.PUBLIC_KEY, REVOKED_MARK if self.revoked else "")
+        """Return the armored form that the keyring stores; comments mark a revoked key and subkeys for readers without a parser."""
+        gone = [subkey.key.fingerprint for subkey in self.subkeys if subkey.code == "key-revoked"]
+        marks = [REVOKED_MARK] if self.revoked else []
+        return armor.enarmor(self.packets, armor.PUBLIC_KEY, [*marks, *(f"{REVOKED_MARK} {fingerprint}" for fingerprint in gone)])
 
 
 class _Part:
