@@ -98,6 +98,19 @@ plan:
       type: list
       elements: str
       returned: always
+audit:
+  description: Where the audit log of the host ends, for the controller to keep. See M(appc.rocket.audit_info).
+  returned: when it can be read
+  type: dict
+  contains:
+    seq:
+      description: Number of the last event, 0 where there is none.
+      type: int
+      returned: always
+    head:
+      description: Digest of its line, empty where there is none.
+      type: str
+      returned: always
 """
 
 import typing as t

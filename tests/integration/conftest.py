@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from launcher_pods import Pod, make_app, make_tree
 from signed_images import make_signed
+from test_ansible_modules import TARGET_PYTHON, Fleet
 
 
 @pytest.fixture
@@ -21,6 +22,15 @@ def host(root, program):
     """The machine can run pods; the value is its mount table before the test."""
     program("busybox")
     return Path("/proc/self/mountinfo").read_text()
+
+
+@pytest.fixture
+def fleet(root, tmp_path, collections):
+    """A host of its own for modules, beside whatever else a test keeps."""
+    if not os.path.exists(TARGET_PYTHON):
+        pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
+    (tmp_path / "fleet").mkdir()
+    return Fleet(tmp_path / "fleet", collections)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,15 @@ class Rocket:
         outcome = subprocess.run([*self.words, *words], capture_output=True, text=True, timeout=120, check=False)
         assert outcome.returncode == status, (words, outcome.returncode, outcome.stdout, outcome.stderr)
         return outcome.stdout if status == 0 or not outcome.stderr else outcome.stderr
+
+    def clear_away(self):
+        """Remove what a test that failed left of its pods, control groups too."""
+        # A test may have left no log that takes anything.
+        relaxed = "--insecure-options=audit"
+        for pod in json.loads(self("list", "--format=json")):
+            if pod["state"] == "running":
+                self(relaxed, "stop", "--force", pod["uuid"])
+        self(relaxed, "gc", "--grace-period=0", "--expire-prepared=0")
 
     def start(self, *words, **options):
         return subprocess.Popen([*self.words, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)

@@ -5,23 +5,11 @@
 from __future__ import annotations
 
 import json
-import os
 
-import pytest
 from rocket_command import Rocket
 from signed_images import NAME
-from test_ansible_modules import TARGET_PYTHON, Fleet
 
 INFO = "appc.rocket.audit_info"
-
-
-@pytest.fixture
-def fleet(tmp_path, collections):
-    if os.geteuid() != 0:
-        pytest.skip("missing ability: root")
-    if not os.path.exists(TARGET_PYTHON):
-        pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
-    return Fleet(tmp_path, collections)
 
 
 def tasks(signed):

@@ -19,6 +19,14 @@ from rocket_command import Rocket
 from signed_images import NAME
 
 
+@pytest.fixture(autouse=True)
+def cleared(tmp_path):
+    """However a test ends, no pod of it goes on, and no control group stays."""
+    yield
+    if (tmp_path / "data").exists():
+        Rocket(tmp_path).clear_away()
+
+
 def events(rocket):
     assert json.loads(rocket("audit", "verify", "--format=json"))["intact"]
     return json.loads(rocket("audit", "show", "--since=1", "--format=json"))

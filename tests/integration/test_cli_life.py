@@ -57,7 +57,8 @@ def image(tmp_path_factory):
 def rocket(image, tmp_path):
     made = Rocket(tmp_path)
     assert made("fetch", image[0]).strip() == image[1]
-    return made
+    yield made
+    made.clear_away()
 
 
 def wait_until(condition, process=None):

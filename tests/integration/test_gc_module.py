@@ -9,20 +9,10 @@ import os
 
 import pytest
 from rocket_command import Rocket
-from test_ansible_modules import TARGET_PYTHON, Fleet
 
 GC = "appc.rocket.gc"
 NOTHING = {"grace_period": "30m", "image_grace": "24h"}
 ALL = {"grace_period": "0", "expire_prepared": "0", "image_grace": "0"}
-
-
-@pytest.fixture
-def fleet(tmp_path, collections):
-    if os.geteuid() != 0:
-        pytest.skip("missing ability: root")
-    if not os.path.exists(TARGET_PYTHON):
-        pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
-    return Fleet(tmp_path, collections)
 
 
 @pytest.fixture

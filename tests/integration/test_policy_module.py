@@ -10,19 +10,10 @@ import os
 import pytest
 from signed_images import NAME
 from test_ansible_lock import Inventory, publish
-from test_ansible_modules import TARGET_PYTHON, Fleet
 
 from _rocket.host.lock_file import read_lock
 
 POLICY = "appc.rocket.policy"
-
-
-@pytest.fixture
-def fleet(root, tmp_path, collections):
-    if not os.path.exists(TARGET_PYTHON):
-        pytest.skip(f"missing ability: the program {TARGET_PYTHON}")
-    (tmp_path / "fleet").mkdir()
-    return Fleet(tmp_path / "fleet", collections)
 
 
 @pytest.fixture

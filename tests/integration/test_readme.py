@@ -59,11 +59,15 @@ def test_the_demo_runs_to_its_end_and_leaves_nothing(tmp_path, root, program):
     (copy / "build").mkdir()
     package = {**os.environ, "PYTHONPATH": str(copy / "plugins/module_utils")}
     subprocess.run([sys.executable, "-c", build], cwd=copy, env=package, check=True)
+    demo = subprocess.Popen(["bash", "demo/run"], cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        outcome = subprocess.run(["bash", "demo/run"], cwd=copy, capture_output=True, text=True, timeout=900, check=False)
+        output, errors = demo.communicate(timeout=900)
     finally:
+        # It removes its keys, and ends their agents, when it is asked to end.
+        demo.terminate()
+        demo.wait(60)
         cleaned = subprocess.run(["bash", "demo/clean"], cwd=copy, capture_output=True, text=True, timeout=300, check=False)
-    assert outcome.returncode == 0, outcome.stdout[-4000:] + outcome.stderr[-2000:]
+    assert demo.returncode == 0, output[-4000:] + errors[-2000:]
     assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
     assert "no process, mount, control group or file is left" in cleaned.stdout
     assert not (copy / "build" / "demo").exists()

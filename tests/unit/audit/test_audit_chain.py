@@ -12,15 +12,9 @@ import pytest
 
 from _rocket.audit import chain, line, log, segments
 from _rocket.errors import StoreError, UsageError
-from _rocket.paths import Paths
 from _rocket.spec.canonical import dumps
 
 COUNT = 9
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(data=str(tmp_path / "data"))
 
 
 @pytest.fixture

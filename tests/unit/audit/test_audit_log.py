@@ -18,12 +18,6 @@ import pytest
 
 from _rocket.audit import actor, chain, line, log, segments
 from _rocket.errors import Busy, FetchError, StoreError, TrustError, UsageError
-from _rocket.paths import Paths
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(data=str(tmp_path / "data"))
 
 
 @pytest.fixture
@@ -137,15 +131,6 @@ def test_a_line_that_is_no_whole_event_is_none(paths, old, new):
     assert line.seq_of(text.replace(old, new)[:-1]) == 0
 
 
-def test_only_full_files_are_files_of_the_log(paths):
-    log.record(paths, "fetch", "x")
-    for name in ("audit.log.1", "audit.log.bak", "audit.log.00000000000000x", "audit.log.0000000000000001", "xaudit.log.000000000000001"):
-        with open(f"{paths.data}/{name}", "wb"):
-            pass
-    assert segments.segments(paths.audit_log) == []
-    assert log.record(paths, "fetch", "y").seq == 2
-
-
 def test_the_log_of_another_user_is_refused(root, paths):
     log.record(paths, "fetch", "x")
     os.chown(paths.audit_log, 1000, 1000)
@@ -242,34 +227,6 @@ def test_many_writers_at_once_leave_no_gap(paths, monkeypatch):
     assert len(segments.segments(paths.audit_log)) > 10
 
 
-def test_a_full_file_is_moved_away_and_the_chain_goes_on(paths, monkeypatch):
-    monkeypatch.setattr(log, "ROTATE", 3000)
-    heads = [log.record(paths, "run", str(number)) for number in range(60)]
-    full = segments.segments(paths.audit_log)
-    assert len(full) > 3 and os.path.basename(full[0]) == f"audit.log.{heads[0].seq + len(open(full[0]).readlines()) - 1:015d}"
-    assert [event["seq"] for event in written(paths)] == list(range(1, 61))
-    assert log.read_head(paths) == heads[-1]
-    os.unlink(paths.audit_log)
-    assert log.read_head(paths).seq == int(full[-1][-15:])
-
-
-def test_of_too_many_files_the_oldest_goes_and_that_is_an_event(paths, monkeypatch):
-    monkeypatch.setattr(log, "ROTATE", 3000)
-    monkeypatch.setattr(log, "KEEP", 2)
-    for number in range(100):
-        log.record(paths, "run", str(number))
-    assert len(segments.segments(paths.audit_log)) == 2
-    events = written(paths)
-    assert events[0]["seq"] > 50 and any(event["action"] == "audit-prune" for event in events)
-
-
-def test_a_crash_between_the_two_halves_of_a_rotation(paths, monkeypatch):
-    log.record(paths, "run", "one")
-    os.rename(paths.audit_log, segments.segment_path(paths.audit_log, 1))
-    assert log.record(paths, "run", "two").seq == 2
-    assert [event["seq"] for event in written(paths)] == [1, 2]
-
-
 @pytest.mark.parametrize("kind", ["link", "directory", "fifo", "writable"])
 def test_what_is_no_file_of_its_owner_alone_is_refused(paths, tmp_path, kind):
     os.mkdir(paths.data)
@@ -352,39 +309,6 @@ def test_on_a_full_disk_what_frees_space_can_be_written_down(root, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_an_append_only_log_is_rotated_and_stays_append_only(root, paths, monkeypatch):
-    from _rocket.audit import append_only
-
-    monkeypatch.setattr(log, "ROTATE", 3000)
-    log.record(paths, "run", "x")
-
-    def bound(path):
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            return append_only.is_append_only(fd)
-        finally:
-            os.close(fd)
-
-    fd = os.open(paths.audit_log, os.O_RDONLY)
-    try:
-        append_only.set_append_only(fd, True)
-    except OSError as error:
-        pytest.skip(f"this file system has no append-only files: {error.strerror}")
-    finally:
-        os.close(fd)
-    try:
-        with pytest.raises(PermissionError):
-            os.truncate(paths.audit_log, 0)
-        for number in range(30):
-            log.record(paths, "run", str(number))
-        full = segments.segments(paths.audit_log)
-        assert full and all(map(bound, [*full, paths.audit_log]))
-        written(paths)
-    finally:
-        for path in chain.files(paths):
-            append_only.freed(path)
-
-
 def test_what_is_done_is_written_before_and_how_it_failed_after(paths):
     with log.Acting(paths, "fetch", "good"):
         assert [event["outcome"] for event in written(paths)] == ["allowed"]
@@ -422,55 +346,3 @@ def test_the_head_of_no_log_and_of_one_that_cannot_be_read(paths):
     os.symlink("elsewhere", paths.audit_log)
     with pytest.raises(StoreError, match="cannot be read"):
         log.read_head(paths)
-
-
-def test_names_are_on_the_disk_before_an_event_counts(paths, monkeypatch):
-    """The directory is synced when the log is made, when a full file is moved away and when one is dropped."""
-    synced = []
-    real = os.fsync
-    monkeypatch.setattr(log.os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd)))
-    monkeypatch.setattr(log, "ROTATE", 1000)
-    monkeypatch.setattr(log, "KEEP", 1)
-    seen = []
-    for number in range(12):
-        log.record(paths, "run", str(number))
-        seen.append((len(segments.segments(paths.audit_log)), synced.count(os.path.realpath(paths.data))))
-    assert seen[0] == (0, 1)
-    rotations = [after[1] - before[1] for before, after in zip(seen, seen[1:]) if after[1] > before[1]]
-    # The move and the new file; where one is dropped, that too.
-    assert rotations[0] == 2 and set(rotations[1:]) == {3}
-
-
-def test_the_oldest_file_goes_though_it_is_append_only(root, paths, monkeypatch):
-    from _rocket.audit import append_only
-
-    monkeypatch.setattr(log, "ROTATE", 1000)
-    monkeypatch.setattr(log, "KEEP", 1)
-    log.record(paths, "run", "x")
-    fd = os.open(paths.audit_log, os.O_RDONLY)
-    try:
-        append_only.set_append_only(fd, True)
-    except OSError as error:
-        pytest.skip(f"this file system has no append-only files: {error.strerror}")
-    finally:
-        os.close(fd)
-    try:
-        for number in range(30):
-            log.record(paths, "run", str(number))
-        assert len(segments.segments(paths.audit_log)) == 1
-        written(paths)
-    finally:
-        for path in chain.files(paths):
-            append_only.freed(path)
-
-
-def test_a_full_file_that_ends_in_a_cut_line_is_repaired_before_it_is_moved_away(paths, monkeypatch):
-    log.record(paths, "run", "one")
-    with open(paths.audit_log, "ab") as target:
-        target.write(b'{"action":"ru')
-    monkeypatch.setattr(log, "ROTATE", 10)
-    log.record(paths, "run", "two")
-    assert segments.segments(paths.audit_log) == []
-    log.record(paths, "run", "three")
-    assert len(segments.segments(paths.audit_log)) == 1
-    assert [event["subject"] for event in written(paths)] == ["one", "audit.log", "two", "three"]
